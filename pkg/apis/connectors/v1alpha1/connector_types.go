@@ -1,0 +1,160 @@
+package v1alpha1
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Connector names a cluster and the Secret that holds the token for it. Pods
+// of its namespace use it by naming it.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=conn,categories=connectors
+// +kubebuilder:printcolumn:name="Class",type=string,JSONPath=`.spec.connectorClassName`
+// +kubebuilder:printcolumn:name="Address",type=string,JSONPath=`.spec.address`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63",message="the name must have at most 63 characters, because it stands in labels of the Pods that use the Connector"
+type Connector struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// Spec is what the owner of the Connector wants.
+	Spec ConnectorSpec `json:"spec"`
+	// Status is what the controller found out. It never holds a byte of the
+	// Secret.
+	// +optional
+	Status ConnectorStatus `json:"status,omitempty"`
+}
+
+// ConnectorList is a list of Connectors.
+//
+// +kubebuilder:object:root=true
+type ConnectorList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	// Items are the Connectors.
+	Items []Connector `json:"items"`
+}
+
+// ConnectorSpec is what the owner of a Connector wants.
+type ConnectorSpec struct {
+	// ConnectorClassName is the name of the ConnectorClass: k8s for a Kubernetes
+	// cluster.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	ConnectorClassName string `json:"connectorClassName"`
+
+	// Address is where the API server is: https://host, https://host:port or
+	// either with a path prefix, as in https://host:6443/kubernetes/global. Only
+	// https is allowed, because the token is sent to it.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="self.startsWith('https://')",message="must start with https://, because the token is only sent over verified TLS"
+	// +kubebuilder:validation:XValidation:rule="!self.contains('@')",message="must not carry user info; credentials belong into the Secret"
+	// +kubebuilder:validation:XValidation:rule="!self.contains('?') && !self.contains('#')",message="must not have a query or a fragment"
+	// +kubebuilder:validation:XValidation:rule="!self.contains('%') && !self.matches('/[.]{1,2}(/|$)') && !self.substring(size(self) > 7 ? 8 : 0).contains('//')",message="the path must not have percent-encoding, . or .. segments or empty segments"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[^/]*//[^/]*(/[A-Za-z0-9._~-]+)*/?$') || self.contains('%') || self.contains('?') || self.contains('#')",message="the path may hold letters, digits and . _ ~ - between single slashes only"
+	// +kubebuilder:validation:XValidation:rule="isURL(self) && (isIP(url(self).getHostname()) || (!url(self).getHostname().matches('^[0-9.]+$') && !format.dns1123Subdomain().validate(url(self).getHostname().lowerAscii()).hasValue()))",message="the host must be a DNS name or an IP address, as in https://api.example.com:6443"
+	// +kubebuilder:validation:XValidation:rule="!isURL(self) || !url(self).getHost().endsWith(':') && (url(self).getPort() == '' || (url(self).getPort().matches('^[1-9][0-9]{0,4}$') && int(url(self).getPort()) <= 65535))",message="the port must be a number from 1 to 65535"
+	Address string `json:"address"`
+
+	// AddressExtensions are further named addresses. The class k8s uses none;
+	// they are accepted so that published manifests apply.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=16
+	AddressExtensions []AddressExtension `json:"addressExtensions,omitempty"`
+
+	// Auth says how to authenticate.
+	// +optional
+	Auth *ConnectorAuth `json:"auth,omitempty"`
+
+	// Params are parameters that the class defines.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=64
+	Params []Param `json:"params,omitempty"`
+
+	// CACertSecretRef names a Secret of the Connector's namespace with
+	// certificates in PEM under ca.crt or any key that ends in .crt or .pem. They
+	// are trusted besides the system's roots and the ca.crt beside the token.
+	// +optional
+	CACertSecretRef *corev1.ObjectReference `json:"caCertSecretRef,omitempty"`
+}
+
+// AddressExtension is a named address.
+type AddressExtension struct {
+	// Name of the address, as the class defines it.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+	// Value is an http or https URL.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	Value string `json:"value"`
+}
+
+// ConnectorAuth says how to authenticate at the target.
+type ConnectorAuth struct {
+	// Name is one of the class's auth types: bearerTokenAuth for the class k8s.
+	// It can be left out if the class has only one.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name,omitempty"`
+	// SecretRef names the Secret of the Connector's namespace with the token.
+	// Only its name is used; a namespace must be the Connector's own.
+	// +optional
+	SecretRef *corev1.ObjectReference `json:"secretRef,omitempty"`
+	// Params are parameters that the auth type defines.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=64
+	Params []Param `json:"params,omitempty"`
+}
+
+// Param is the value of a parameter.
+type Param struct {
+	// Name of the parameter.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+	// Value of the parameter.
+	// +kubebuilder:validation:MaxLength=4096
+	Value string `json:"value"`
+}
+
+// ConnectorStatus is what the controller found out.
+type ConnectorStatus struct {
+	// ObservedGeneration is the generation of the spec that the conditions speak
+	// of.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// Conditions say whether the Connector works, and if not, why. See the
+	// Condition constants.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+	// Proxy is where a Pod that uses the Connector finds its proxy.
+	// +optional
+	Proxy *ConnectorProxy `json:"proxy,omitempty"`
+}
+
+// ConnectorProxy is where the proxy of a Connector is.
+type ConnectorProxy struct {
+	// HTTPAddress is the address of the HTTP proxy.
+	// +optional
+	HTTPAddress *ProxyAddress `json:"httpAddress,omitempty"`
+}
+
+// ProxyAddress is the address of a proxy.
+type ProxyAddress struct {
+	// URL of the proxy, without credentials, as seen from inside the Pod.
+	URL string `json:"url"`
+}

@@ -1,0 +1,27 @@
+package deps
+
+import (
+	_ "github.com/cert-manager/cert-manager/pkg/server/tls"
+	_ "github.com/cert-manager/cert-manager/pkg/server/tls/authority"
+	_ "github.com/elazarl/goproxy"
+	_ "github.com/fsnotify/fsnotify"
+	_ "github.com/google/go-containerregistry/pkg/v1/empty"
+	_ "github.com/google/go-containerregistry/pkg/v1/mutate"
+	_ "github.com/google/go-containerregistry/pkg/v1/tarball"
+	_ "github.com/stretchr/testify/assert"
+	_ "github.com/stretchr/testify/require"
+	_ "go.uber.org/goleak"
+	_ "golang.org/x/crypto/x509roots/fallback"
+	_ "golang.org/x/sys/unix"
+	_ "gomodules.xyz/jsonpatch/v2"
+	_ "k8s.io/api/core/v1"
+	_ "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	_ "k8s.io/client-go/kubernetes"
+	_ "k8s.io/client-go/tools/clientcmd"
+	_ "k8s.io/client-go/tools/remotecommand"
+	_ "k8s.io/pod-security-admission/policy"
+	_ "sigs.k8s.io/controller-runtime"
+	_ "sigs.k8s.io/controller-runtime/pkg/client/fake"
+	_ "sigs.k8s.io/controller-runtime/pkg/envtest"
+	_ "sigs.k8s.io/yaml"
+)
