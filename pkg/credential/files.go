@@ -1,0 +1,184 @@
+package credential
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/kube-connector/kube-connector/pkg/connector"
+)
+
+// Names of the files of one connector.
+const (
+	tokenFile   = "token"
+	caFile      = "ca.crt"
+	addressFile = "address"
+)
+
+// Bounds on the files. Kubernetes has 1 MiB for a whole Secret or ConfigMap.
+const (
+	maxTokenSize   = 64 << 10
+	maxCASize      = 1 << 20
+	maxAddressSize = 4 << 10
+)
+
+// dataLink is the symbolic link that the kubelet swaps to replace all files of
+// a volume at once.
+const dataLink = "..data"
+
+// maxReads bounds how often a read that a swap interrupted is tried again.
+const maxReads = 5
+
+// errNoToken is the one problem that means "nothing there", not "bad content".
+var errNoToken = errors.New("no token yet")
+
+// read is the Snapshot that the files in root/sub make. The files of one
+// Snapshot come from one generation of the volume.
+func read(root, sub string) (*Snapshot, error) {
+	for range maxReads {
+		before := generation(root, sub)
+		snapshot, err := readFiles(before)
+		if generation(root, sub) == before {
+			return snapshot, err
+		}
+	}
+	return nil, fmt.Errorf("%s changes faster than it can be read", filepath.Join(root, sub))
+}
+
+// generation is the directory in which the files are at the moment, with all
+// symbolic links resolved. The volume may be mounted at root or at root/sub.
+func generation(root, sub string) string {
+	dir := filepath.Join(root, sub)
+	if inner, err := filepath.EvalSymlinks(filepath.Join(dir, dataLink)); err == nil {
+		return inner
+	}
+	if resolved, err := filepath.EvalSymlinks(dir); err == nil {
+		return resolved
+	}
+	return dir
+}
+
+func readFiles(dir string) (*Snapshot, error) {
+	token, err := readToken(filepath.Join(dir, tokenFile))
+	if err != nil {
+		return nil, err
+	}
+	ca, err := readCA(filepath.Join(dir, caFile))
+	if err != nil {
+		return nil, err
+	}
+	address, err := readAddress(filepath.Join(dir, addressFile))
+	if err != nil {
+		return nil, err
+	}
+	return &Snapshot{Address: address, CA: ca, Token: token}, nil
+}
+
+func readToken(path string) (Token, error) {
+	data, err := readBounded(path, maxTokenSize)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("%w: the file %s is not there; does the Secret of the Connector exist, and does it have the key %q?", errNoToken, tokenFile, tokenFile)
+	}
+	if err != nil {
+		return "", err
+	}
+	return ParseToken(data)
+}
+
+// ParseToken is the token in the content of a token file. Errors never contain
+// a byte of it.
+func ParseToken(data []byte) (Token, error) {
+	token := strings.TrimRight(string(data), "\r\n")
+	if token == "" {
+		return "", fmt.Errorf("the file %s is empty; put the token into the Secret's key %q", tokenFile, tokenFile)
+	}
+	// Stricter than what a header value may hold: whitespace within a token is
+	// a sign of a wrong file, and a line break would be a header of its own.
+	for i := range len(token) {
+		if token[i] <= ' ' || token[i] >= 0x7f {
+			return "", fmt.Errorf("the file %s is not a token: it has whitespace, a control or a non-ASCII character; put the bare token into the Secret's key %q", tokenFile, tokenFile)
+		}
+	}
+	return Token(token), nil
+}
+
+func readCA(path string) (string, error) {
+	data, err := readBounded(path, maxCASize)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return ParseCA(data)
+}
+
+// ParseCA is the bundle in the content of a CA file: its certificates only, in
+// PEM, and "" for an empty file. Certificates that cannot be parsed are left
+// out, so that one bad one does not cost the trust in the others; it is an
+// error if none is left.
+func ParseCA(data []byte) (string, error) {
+	if len(strings.TrimSpace(string(data))) == 0 {
+		return "", nil
+	}
+	var bundle strings.Builder
+	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
+			continue
+		}
+		bundle.Write(pem.EncodeToMemory(&pem.Block{Type: block.Type, Bytes: block.Bytes}))
+	}
+	if bundle.Len() == 0 {
+		return "", fmt.Errorf("the file %s has no valid certificate; caCertSecretRef of the Connector must name a Secret with a PEM certificate", caFile)
+	}
+	return bundle.String(), nil
+}
+
+func readAddress(path string) (connector.Address, error) {
+	data, err := readBounded(path, maxAddressSize)
+	if errors.Is(err, fs.ErrNotExist) {
+		return connector.Address{}, nil
+	}
+	if err != nil {
+		return connector.Address{}, err
+	}
+	address, err := connector.ParseAddress(strings.TrimSpace(string(data)))
+	if err != nil {
+		return connector.Address{}, fmt.Errorf("the file %s: %w", addressFile, err)
+	}
+	return address, nil
+}
+
+// readBounded is the content of a regular file of at most limit bytes.
+func readBounded(path string, limit int64) ([]byte, error) {
+	// Before opening it: opening a named pipe would block for ever.
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("the file %s is not a regular file", filepath.Base(path))
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(data)) > limit {
+		return nil, fmt.Errorf("the file %s is longer than %d bytes", filepath.Base(path), limit)
+	}
+	return data, nil
+}
