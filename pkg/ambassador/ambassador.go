@@ -1,0 +1,171 @@
+// Package ambassador is a proxy on localhost that holds the real tokens of
+// connectors, so that no client has to: it takes CONNECT requests that carry a
+// temporary token, ends their TLS, and sends each request with the real token
+// to the one API server that its connector is for.
+//
+// Requests are parsed and written by net/http on both sides. Everything that
+// decides where a token goes is in route.go, guard.go and upstream.go.
+package ambassador
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/kube-connector/kube-connector/pkg/connector"
+	"github.com/kube-connector/kube-connector/pkg/credential"
+)
+
+// Bounds on what a client can use up. A request or a response has no bound in
+// time: watches and logs may last.
+const (
+	maxConnections    = 4096
+	maxConnectHeader  = 16 << 10
+	maxRequestHeader  = 256 << 10
+	headerTimeout     = 10 * time.Second // also of the TLS handshake
+	idleClientTimeout = 3 * time.Minute  // longer than clients keep idle connections
+)
+
+// Connector is one connector that the ambassador serves.
+type Connector struct {
+	Reference connector.Reference
+	// Address is the one that clients were told at first. It stays valid as
+	// what they ask for, even when Credential delivers another to connect to.
+	Address    connector.Address
+	Credential credential.Source
+}
+
+// Options are what an Ambassador is made from.
+type Options struct {
+	Connectors []Connector
+	// Identity holds the CA and the temporary token that clients know.
+	Identity *Identity
+	// DrainTimeout bounds how long Serve waits for requests at its end.
+	DrainTimeout time.Duration
+	Log          *slog.Logger
+}
+
+// Ambassador serves clients on localhost. Make one with New.
+type Ambassador struct {
+	log          *slog.Logger
+	drainTimeout time.Duration
+	routes       []*route
+	front        *http.Server // takes CONNECT
+	inner        *http.Server // serves what is inside the tunnels
+	tunnels      *tunnelListener
+	connections  atomic.Int64
+	requests     inFlight // upgraded streams included
+}
+
+// New checks the options and returns an Ambassador that is ready to serve.
+func New(o Options) (*Ambassador, error) {
+	if len(o.Connectors) == 0 {
+		return nil, errors.New("no connector is configured")
+	}
+	a := &Ambassador{log: o.Log, drainTimeout: o.DrainTimeout, tunnels: newTunnelListener()}
+	users := make(map[string]*route)
+	for _, c := range o.Connectors {
+		r, err := newRoute(c, o.Identity, o.Log)
+		if err != nil {
+			return nil, fmt.Errorf("connector %s: %w", c.Reference, err)
+		}
+		a.routes = append(a.routes, r)
+		for _, user := range proxyUsers(c.Reference) {
+			if users[user] != nil {
+				return nil, fmt.Errorf("connector %s is configured twice", c.Reference)
+			}
+			users[user] = r
+		}
+	}
+	errorLog := serverLog(o.Log)
+	a.front = &http.Server{
+		Handler:           newFront(users, o.Identity.Token(), a.tunnels, o.Log),
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleClientTimeout,
+		MaxHeaderBytes:    maxConnectHeader,
+		TLSNextProto:      map[string]func(*http.Server, *tls.Conn, http.Handler){},
+		ErrorLog:          errorLog,
+	}
+	a.inner = &http.Server{
+		Handler:           http.HandlerFunc(a.serveInner),
+		ConnContext:       withTunnel,
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleClientTimeout,
+		MaxHeaderBytes:    maxRequestHeader,
+		// Not nil, so that net/http does not turn HTTP/2 on.
+		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){},
+		ErrorLog:     errorLog,
+	}
+	return a, nil
+}
+
+// Serve takes connections from the listeners until ctx is done. Then it stops
+// accepting, lets requests and streams finish within the drain timeout, cuts
+// what is left and returns nil. It closes the listeners.
+func (a *Ambassador) Serve(ctx context.Context, listeners ...net.Listener) error {
+	base, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	a.inner.BaseContext = func(net.Listener) context.Context { return base }
+
+	var servers sync.WaitGroup
+	defer servers.Wait()
+	failed := make(chan error, len(listeners)+1)
+	serve := func(s *http.Server, l net.Listener) {
+		servers.Go(func() {
+			if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+				failed <- fmt.Errorf("serving %s: %w", l.Addr(), err)
+			}
+		})
+	}
+	serve(a.inner, a.tunnels)
+	for _, l := range listeners {
+		serve(a.front, &boundedListener{Listener: l, open: &a.connections, most: maxConnections})
+	}
+	for _, r := range a.routes {
+		servers.Go(func() { r.follow(base) })
+	}
+
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	a.drain(cut)
+	return err
+}
+
+// drain ends both servers, in the order in which a request passes them.
+func (a *Ambassador) drain(cut context.CancelFunc) {
+	start := time.Now()
+	ctx, cancel := context.WithTimeout(context.Background(), a.drainTimeout)
+	defer cancel()
+	a.front.Close() // what it still has are clients that have no tunnel yet
+	complete := a.inner.Shutdown(ctx) == nil
+	// Shutdown does not wait for connections that were upgraded.
+	select {
+	case <-a.requests.none():
+	case <-ctx.Done():
+		complete = false
+	}
+	cut()
+	a.inner.Close()
+	<-a.requests.none()
+	for _, r := range a.routes {
+		r.close()
+	}
+	a.log.Info("drained", "complete", complete, "duration", time.Since(start).String())
+}
+
+// serveInner serves a request from inside a tunnel.
+func (a *Ambassador) serveInner(w http.ResponseWriter, r *http.Request) {
+	a.requests.begin()
+	defer a.requests.end()
+	tunnelOf(r.Context()).route.ServeHTTP(w, r)
+}

@@ -1,0 +1,76 @@
+package ambassador
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+)
+
+// fail answers a request that got no response. It is ReverseProxy's
+// ErrorHandler.
+func (r *route) fail(w http.ResponseWriter, req *http.Request, err error) {
+	if req.Context().Err() != nil {
+		// The client is gone, or the drain is over. Without an answer: one that
+		// net/http makes up would be a 200.
+		panic(http.ErrAbortHandler)
+	}
+	up := upstreamOf(req)
+	refusal := explain(err, up)
+	refusal.message = fmt.Sprintf("connector %s: %s", r.ref, withoutToken(refusal.message, string(up.snapshot.Token)))
+	r.log.Warn("request failed", "status", refusal.code, "reason", refusal.message)
+	writeStatus(w, refusal)
+}
+
+// explain says what an error on the way to the API server means and who can do
+// something about it.
+func explain(err error, up *upstream) *statusError {
+	server := up.address.Authority()
+	var (
+		unknown  x509.UnknownAuthorityError
+		hostname x509.HostnameError
+		invalid  x509.CertificateInvalidError
+		plain    tls.RecordHeaderError
+		verify   *tls.CertificateVerificationError
+		dns      *net.DNSError
+		network  net.Error
+	)
+	switch {
+	case errors.As(err, &unknown):
+		return badGateway(fmt.Sprintf("the certificate of %s is signed by an unknown authority%s; caCertSecretRef of the Connector should hold the CA", server, issuer(unknown.Cert)))
+	case errors.As(err, &hostname):
+		return badGateway(fmt.Sprintf("the certificate of %s is not for that name: %v; spec.address of the Connector should be a name that it has", server, hostname))
+	case errors.As(err, &invalid), errors.As(err, &verify):
+		return badGateway(fmt.Sprintf("the certificate of %s is not valid: %v", server, err))
+	case errors.As(err, &plain):
+		return badGateway(fmt.Sprintf("%s does not speak TLS; check the port in spec.address of the Connector", server))
+	case errors.As(err, &dns):
+		return badGateway(fmt.Sprintf("the host of %s cannot be resolved: %v; check spec.address of the Connector", server, dns.Err))
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return badGateway(fmt.Sprintf("%s refuses connections; is the API server up, and is spec.address of the Connector right?", server))
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
+		return &statusError{
+			code: http.StatusGatewayTimeout, reason: "Timeout",
+			message: fmt.Sprintf("%s does not answer in time; is it reachable from this Pod (NetworkPolicy, firewall)?", server),
+		}
+	}
+	return badGateway(fmt.Sprintf("talking to %s: %v", server, err))
+}
+
+func issuer(cert *x509.Certificate) string {
+	if cert == nil {
+		return ""
+	}
+	return fmt.Sprintf(" (%q)", cert.Issuer.String())
+}
+
+// withoutToken takes the token out of a message. None should be in it; but some
+// errors quote what a server has sent, and a server may send back anything.
+func withoutToken(message, token string) string {
+	return strings.ReplaceAll(message, token, "[redacted]")
+}

@@ -1,0 +1,146 @@
+package ambassador
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httputil"
+	"sync"
+	"time"
+
+	"github.com/kube-connector/kube-connector/pkg/connector"
+	"github.com/kube-connector/kube-connector/pkg/credential"
+)
+
+// route is the way of one connector's requests: what clients may ask for, and
+// where that goes.
+type route struct {
+	ref       connector.Reference
+	first     connector.Address // the one in the clients' kubeconfigs
+	authority string            // normal form of first
+	source    credential.Source
+	identity  *Identity
+	log       *slog.Logger
+	proxy     *httputil.ReverseProxy
+	upstreams upstreams
+
+	mu      sync.Mutex
+	configs map[string]*tls.Config // by host: of the first and of the current address
+}
+
+func newRoute(c Connector, identity *Identity, log *slog.Logger) (*route, error) {
+	authority, err := normalAuthority(c.Address.Authority())
+	if err != nil {
+		return nil, fmt.Errorf("address %q: %w", c.Address, err)
+	}
+	r := &route{
+		ref:       c.Reference,
+		first:     c.Address,
+		authority: authority,
+		source:    c.Credential,
+		identity:  identity,
+		log:       log.With("connector", c.Reference.String()),
+		configs:   make(map[string]*tls.Config),
+	}
+	r.proxy = &httputil.ReverseProxy{
+		Rewrite:       rewrite,
+		Transport:     replayer{r},
+		FlushInterval: -1, // at once: the next event of a watch may be an hour away
+		BufferPool:    &copyBuffers,
+		ErrorHandler:  r.fail,
+		ErrorLog:      serverLog(r.log),
+	}
+	// Now rather than at the first CONNECT: this is where it would fail.
+	if _, err := r.tlsConfig(authority); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// address is where requests go now.
+func (r *route) address() connector.Address {
+	return r.addressOf(r.source.Current())
+}
+
+func (r *route) addressOf(s *credential.Snapshot) connector.Address {
+	if s.Address.IsZero() {
+		return r.first
+	}
+	return s.Address
+}
+
+// accepts reports whether a client may ask for authority, in its normal form.
+func (r *route) accepts(authority string) bool {
+	if authority == r.authority {
+		return true
+	}
+	current, err := normalAuthority(r.address().Authority())
+	return err == nil && authority == current
+}
+
+// tlsConfig is what a client meets that asked for authority.
+func (r *route) tlsConfig(authority string) (*tls.Config, error) {
+	host, _, err := splitAuthority(authority)
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if config := r.configs[host]; config != nil {
+		return config, nil
+	}
+	leaf, err := r.identity.leaf(host)
+	if err != nil {
+		return nil, err
+	}
+	config := &tls.Config{
+		Certificates: []tls.Certificate{leaf},
+		MinVersion:   tls.VersionTLS12,
+		// HTTP/2 would cost more here, and has no upgrades.
+		NextProtos: []string{"http/1.1"},
+	}
+	r.configs[host] = config
+	return config, nil
+}
+
+// ServeHTTP serves one request from inside a tunnel.
+func (r *route) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	start := time.Now()
+	rec := &recorder{replayWriter: replayWriter{w}}
+	path := req.URL.EscapedPath()
+	defer func() {
+		r.log.Debug("request", "method", req.Method, "path", path,
+			"status", rec.status, "bytes", rec.bytes, "duration", time.Since(start).String())
+	}()
+
+	snapshot := r.source.Current()
+	address := r.addressOf(snapshot)
+	if refusal := r.guard(req, address); refusal != nil {
+		writeStatus(rec, refusal)
+		return
+	}
+	up, err := r.upstreams.of(snapshot, address)
+	if err != nil {
+		writeStatus(rec, unavailable(fmt.Sprintf("connector %s: %v", r.ref, err)))
+		return
+	}
+	r.proxy.ServeHTTP(rec, req.WithContext(context.WithValue(req.Context(), upstreamKey{}, up)))
+}
+
+// follow lets go of connections that a changed address or CA made useless.
+func (r *route) follow(ctx context.Context) {
+	for {
+		changed := r.source.Changed()
+		snapshot := r.source.Current()
+		r.upstreams.retire(snapshot, r.addressOf(snapshot))
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (r *route) close() { r.upstreams.close() }

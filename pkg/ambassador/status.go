@@ -1,0 +1,81 @@
+package ambassador
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+)
+
+// retryAfter is what a client is told that should try again, in seconds. kubectl
+// and client-go do so up to ten times.
+const retryAfter = 1
+
+// statusError is an answer of the ambassador's own. Its message is for a person
+// and holds nothing secret.
+type statusError struct {
+	code    int
+	reason  string // a metav1.StatusReason
+	message string
+	retry   bool
+}
+
+// Error implements error.
+func (e *statusError) Error() string { return e.message }
+
+func badRequest(message string) *statusError {
+	return &statusError{code: http.StatusBadRequest, reason: "BadRequest", message: message}
+}
+
+func forbidden(message string) *statusError {
+	return &statusError{code: http.StatusForbidden, reason: "Forbidden", message: message}
+}
+
+func badGateway(message string) *statusError {
+	return &statusError{code: http.StatusBadGateway, reason: "InternalError", message: message}
+}
+
+func unavailable(message string) *statusError {
+	return &statusError{code: http.StatusServiceUnavailable, reason: "ServiceUnavailable", message: message, retry: true}
+}
+
+// status is the JSON form of a metav1.Status, which all Kubernetes clients show
+// to their user.
+type status struct {
+	Kind       string         `json:"kind"`
+	APIVersion string         `json:"apiVersion"`
+	Metadata   struct{}       `json:"metadata"`
+	Status     string         `json:"status"`
+	Message    string         `json:"message"`
+	Reason     string         `json:"reason"`
+	Details    *statusDetails `json:"details,omitempty"`
+	Code       int            `json:"code"`
+}
+
+type statusDetails struct {
+	RetryAfterSeconds int `json:"retryAfterSeconds"`
+}
+
+func (e *statusError) json() []byte {
+	s := status{Kind: "Status", APIVersion: "v1", Status: "Failure", Message: e.message, Reason: e.reason, Code: e.code}
+	if e.retry {
+		s.Details = &statusDetails{RetryAfterSeconds: retryAfter}
+	}
+	data, err := json.Marshal(s)
+	if err != nil {
+		panic(err) // a struct of strings and numbers always marshals
+	}
+	return append(data, '\n')
+}
+
+// writeStatus answers a request with e.
+func writeStatus(w http.ResponseWriter, e *statusError) {
+	body := e.json()
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	if e.retry {
+		h.Set("Retry-After", strconv.Itoa(retryAfter))
+	}
+	w.WriteHeader(e.code)
+	_, _ = w.Write(body) // the client is gone: nobody is left to tell
+}
