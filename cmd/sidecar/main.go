@@ -1,0 +1,73 @@
+// Command sidecar is the connector-proxy container: an ambassador that gives the
+// other containers of its Pod access to clusters, and keeps the tokens to itself.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+const usage = `usage: sidecar <command> [flags]
+
+  run      serve the connectors of this Pod
+  wait     return when run is ready (the container's postStart hook)
+  version  print the version`
+
+// errUsage is an error that the flag package has explained already.
+var errUsage = errors.New("wrong usage")
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	switch {
+	case err == nil:
+	case errors.Is(err, flag.ErrHelp), errors.Is(err, errUsage):
+		os.Exit(2)
+	default:
+		fmt.Fprintln(os.Stderr, "sidecar:", err)
+		os.Exit(1)
+	}
+}
+
+// run is the program without its process.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	command := ""
+	if len(args) > 0 {
+		command, args = args[0], args[1:]
+	}
+	switch command {
+	case "run":
+		return runServe(ctx, args, stderr)
+	case "wait":
+		return runWait(ctx, args, stderr)
+	case "version":
+		fmt.Fprintln(stdout, version)
+		return nil
+	}
+	fmt.Fprintln(stderr, usage)
+	return errUsage
+}
+
+// parse parses flags and refuses what is left over.
+func parse(flags *flag.FlagSet, args []string) error {
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return err
+		}
+		return errUsage
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	return nil
+}
