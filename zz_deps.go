@@ -4,6 +4,7 @@ import (
 	_ "github.com/cert-manager/cert-manager/pkg/server/tls"
 	_ "github.com/cert-manager/cert-manager/pkg/server/tls/authority"
 	_ "github.com/elazarl/goproxy"
+	_ "github.com/evanphx/json-patch/v5"
 	_ "github.com/fsnotify/fsnotify"
 	_ "github.com/google/go-containerregistry/pkg/v1/empty"
 	_ "github.com/google/go-containerregistry/pkg/v1/mutate"

@@ -1,0 +1,165 @@
+package inject
+
+import (
+	"encoding/json"
+	"fmt"
+
+	jsonpatch "gomodules.xyz/jsonpatch/v2"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/kube-connector/kube-connector/pkg/apis/connectors/v1alpha1"
+)
+
+// Options are what the operator decides; nothing of it can be set from a Pod.
+type Options struct {
+	// Image of the sidecar.
+	Image string
+}
+
+// Result is what is to be done to a Pod.
+type Result struct {
+	// Patch turns the Pod into an injected one. It is empty for a Pod that is
+	// one already.
+	Patch []jsonpatch.Operation
+	// Warnings are for whoever creates the Pod: what was ignored.
+	Warnings []string
+}
+
+// Plan plans the use of connectors, which are what References named, in its
+// order. The Pod is not changed. An error means that the Pod must be refused,
+// and says why in words for its owner.
+func Plan(pod *corev1.Pod, connectors []*v1alpha1.Connector, opts Options) (Result, error) {
+	if err := supported(pod); err != nil {
+		return Result{}, err
+	}
+	sidecar, volumes, err := wanted(pod, connectors, opts)
+	if err != nil {
+		return Result{}, err
+	}
+	p := patcher{}
+	result := Result{Warnings: unknownKeys(pod)}
+
+	present, warning, err := sidecarPresent(pod, &sidecar)
+	if err != nil {
+		return Result{}, err
+	}
+	if warning != "" {
+		result.Warnings = append(result.Warnings, warning)
+	}
+	if err := p.addVolumes(pod, volumes); err != nil {
+		return Result{}, err
+	}
+	// The app's containers come before the sidecar, because inserting it first
+	// moves the indices of the init containers.
+	for i := range pod.Spec.InitContainers {
+		if c := &pod.Spec.InitContainers[i]; c.Name != SidecarName {
+			if err := p.addKubeconfig(fmt.Sprintf("/spec/initContainers/%d", i), c); err != nil {
+				return Result{}, err
+			}
+		}
+	}
+	for i := range pod.Spec.Containers {
+		if err := p.addKubeconfig(fmt.Sprintf("/spec/containers/%d", i), &pod.Spec.Containers[i]); err != nil {
+			return Result{}, err
+		}
+	}
+	if !present {
+		p.insertFirst("/spec/initContainers", len(pod.Spec.InitContainers), sidecar)
+	}
+	status, err := statusOf(connectors)
+	if err != nil {
+		return Result{}, err
+	}
+	p.addKey("/metadata/labels", pod.Labels, v1alpha1.LabelInjected, "true")
+	p.addKey("/metadata/annotations", pod.Annotations, v1alpha1.AnnotationStatus, status)
+	result.Patch = p.operations
+	return result, nil
+}
+
+// addKubeconfig lets a container of the app find the kubeconfig.
+func (p *patcher) addKubeconfig(path string, c *corev1.Container) error {
+	mount := corev1.VolumeMount{Name: kubeconfigVolume, MountPath: kubeconfigMountPath, ReadOnly: true}
+	mounted := false
+	for _, m := range c.VolumeMounts {
+		switch {
+		case sameMount(m, mount):
+			mounted = true
+		case m.MountPath == kubeconfigMountPath:
+			return fmt.Errorf("container %q mounts volume %q at %s, where the kubeconfig belongs; mount it elsewhere", c.Name, m.Name, kubeconfigMountPath)
+		case m.Name == kubeconfigVolume || m.Name == stateVolume || isCredentialsVolume(m.Name):
+			return fmt.Errorf("container %q mounts volume %q, which is the sidecar's; remove that mount", c.Name, m.Name)
+		}
+	}
+	if !mounted {
+		p.appendTo(path+"/volumeMounts", len(c.VolumeMounts), mount)
+	}
+	for _, env := range c.Env {
+		if env.Name == kubeconfigEnv {
+			return nil // set by the container itself, or by us
+		}
+	}
+	p.appendTo(path+"/env", len(c.Env), corev1.EnvVar{Name: kubeconfigEnv, Value: kubeconfigMountPath + "/" + kubeconfigFile})
+	return nil
+}
+
+func sameMount(a, b corev1.VolumeMount) bool {
+	return a.Name == b.Name && a.MountPath == b.MountPath && a.ReadOnly == b.ReadOnly && a.SubPath == b.SubPath && a.SubPathExpr == b.SubPathExpr
+}
+
+// addVolumes adds the volumes that are not there. One of the same name that
+// holds something else is a clash.
+func (p *patcher) addVolumes(pod *corev1.Pod, volumes []corev1.Volume) error {
+	have := make(map[string]*corev1.Volume, len(pod.Spec.Volumes))
+	for i := range pod.Spec.Volumes {
+		have[pod.Spec.Volumes[i].Name] = &pod.Spec.Volumes[i]
+	}
+	count := len(pod.Spec.Volumes)
+	for i := range volumes {
+		existing, ok := have[volumes[i].Name]
+		if !ok {
+			p.appendTo("/spec/volumes", count, volumes[i])
+			count++
+			continue
+		}
+		same, err := sameJSON(existing, &volumes[i])
+		if err != nil {
+			return err
+		}
+		if !same {
+			return fmt.Errorf("the Pod has a volume %q that is not the one injected; rename it", existing.Name)
+		}
+	}
+	return nil
+}
+
+func sameJSON(a, b any) (bool, error) {
+	x, err := json.Marshal(a)
+	if err != nil {
+		return false, fmt.Errorf("comparing with what is injected: %w", err)
+	}
+	y, err := json.Marshal(b)
+	if err != nil {
+		return false, fmt.Errorf("comparing with what is injected: %w", err)
+	}
+	return string(x) == string(y), nil
+}
+
+// statusOf is the value of the status annotation: which Connectors were
+// injected, at which generation.
+func statusOf(connectors []*v1alpha1.Connector) (string, error) {
+	type entry struct {
+		Name       string `json:"name"`
+		Generation int64  `json:"generation"`
+	}
+	var status struct {
+		Connectors []entry `json:"connectors"`
+	}
+	for _, c := range connectors {
+		status.Connectors = append(status.Connectors, entry{Name: c.Namespace + "/" + c.Name, Generation: c.Generation})
+	}
+	b, err := json.Marshal(status)
+	if err != nil {
+		return "", fmt.Errorf("writing annotation %s: %w", v1alpha1.AnnotationStatus, err)
+	}
+	return string(b), nil
+}

@@ -1,0 +1,189 @@
+package inject
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/kube-connector/kube-connector/pkg/apis/connectors/v1alpha1"
+	"github.com/kube-connector/kube-connector/pkg/connector"
+)
+
+// SidecarName is the name of the sidecar's container.
+const SidecarName = "connector-proxy"
+
+// Where things are in the app's containers.
+const (
+	kubeconfigMountPath = "/var/run/connectors.alauda.io"
+	kubeconfigFile      = "kubeconfig"
+	kubeconfigEnv       = "KUBECONFIG"
+)
+
+// Where things are in the sidecar: the defaults of its flags.
+const (
+	sidecarDir        = "/var/run/connector-proxy"
+	credentialsDir    = sidecarDir + "/credentials"
+	stateDir          = sidecarDir + "/state"
+	sidecarConfigDir  = sidecarDir + "/kubeconfig"
+	serviceAccountDir = "/var/run/secrets/kubernetes.io/serviceaccount"
+	sidecarBinary     = "/sidecar"
+	sidecarUser       = 65532
+)
+
+// The volumes.
+const (
+	kubeconfigVolume  = "connectors-kubeconfig"
+	stateVolume       = "connectors-state"
+	noAPITokenVolume  = "connectors-no-api-token"
+	credentialsVolume = "connectors-credentials-" // and the index of the Connector
+)
+
+func isCredentialsVolume(name string) bool { return strings.HasPrefix(name, credentialsVolume) }
+
+// wanted is the sidecar and the volumes that the Pod must have.
+func wanted(pod *corev1.Pod, connectors []*v1alpha1.Connector, opts Options) (corev1.Container, []corev1.Volume, error) {
+	volumes := []corev1.Volume{
+		memoryVolume(kubeconfigVolume),
+		memoryVolume(stateVolume),
+		// The ServiceAccount admission plugin mounts the API token into every
+		// container that has nothing at its path. The sidecar has no business
+		// with this cluster's API.
+		{Name: noAPITokenVolume, VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{
+			Sources: []corev1.VolumeProjection{}, DefaultMode: ptr(int32(0o444)),
+		}}},
+	}
+	mounts := []corev1.VolumeMount{
+		{Name: kubeconfigVolume, MountPath: sidecarConfigDir},
+		{Name: stateVolume, MountPath: stateDir},
+		{Name: noAPITokenVolume, MountPath: serviceAccountDir, ReadOnly: true},
+	}
+	args := []string{"run"}
+	for i, c := range connectors {
+		volume, err := credentials(fmt.Sprintf("%s%d", credentialsVolume, i), c)
+		if err != nil {
+			return corev1.Container{}, nil, fmt.Errorf("connector %s/%s: %w", c.Namespace, c.Name, err)
+		}
+		volumes = append(volumes, volume)
+		mounts = append(mounts, corev1.VolumeMount{
+			Name: volume.Name, MountPath: path.Join(credentialsDir, c.Namespace, c.Name), ReadOnly: true,
+		})
+		// The address stands here too, so that a first start does not wait for
+		// the ConfigMap.
+		args = append(args, fmt.Sprintf("--connector=%s/%s=%s", c.Namespace, c.Name, c.Spec.Address))
+	}
+	return corev1.Container{
+		Name:            SidecarName,
+		Image:           opts.Image,
+		ImagePullPolicy: corev1.PullIfNotPresent,
+		Args:            args,
+		// Below the memory limit, so that the collector works harder before the
+		// kernel kills.
+		Env:           []corev1.EnvVar{{Name: "GOMEMLIMIT", Value: "48MiB"}},
+		Resources:     resources(pod),
+		VolumeMounts:  mounts,
+		RestartPolicy: ptr(corev1.ContainerRestartPolicyAlways),
+		Lifecycle: &corev1.Lifecycle{PostStart: &corev1.LifecycleHandler{
+			Exec: &corev1.ExecAction{Command: []string{sidecarBinary, "wait"}},
+		}},
+		TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
+		SecurityContext: &corev1.SecurityContext{
+			RunAsUser:                ptr(int64(sidecarUser)),
+			RunAsGroup:               ptr(int64(sidecarUser)),
+			RunAsNonRoot:             ptr(true),
+			ReadOnlyRootFilesystem:   ptr(true),
+			AllowPrivilegeEscalation: ptr(false),
+			Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+			SeccompProfile:           &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+		},
+	}, volumes, nil
+}
+
+// credentials is the volume with the token, the address and the CA bundle of a
+// Connector. Every source is optional: a Pod must not hang in its start because
+// a Secret comes later; the sidecar says what is missing.
+func credentials(name string, c *v1alpha1.Connector) (corev1.Volume, error) {
+	if _, err := connector.ParseAddress(c.Spec.Address); err != nil {
+		return corev1.Volume{}, fmt.Errorf("spec.address: %w", err)
+	}
+	if c.Spec.Auth == nil || c.Spec.Auth.SecretRef == nil || c.Spec.Auth.SecretRef.Name == "" {
+		return corev1.Volume{}, errNoSecret
+	}
+	if ns := c.Spec.Auth.SecretRef.Namespace; ns != "" && ns != c.Namespace {
+		return corev1.Volume{}, fmt.Errorf("spec.auth.secretRef.namespace is %s; the Secret must be in the Connector's own namespace", ns)
+	}
+	secret := &corev1.SecretProjection{Optional: ptr(true), Items: []corev1.KeyToPath{
+		{Key: connector.SecretKeyToken, Path: connector.SecretKeyToken},
+	}}
+	secret.Name = c.Spec.Auth.SecretRef.Name
+	connection := &corev1.ConfigMapProjection{Optional: ptr(true), Items: []corev1.KeyToPath{
+		{Key: v1alpha1.ConnectionKeyAddress, Path: v1alpha1.ConnectionKeyAddress},
+		{Key: v1alpha1.ConnectionKeyCA, Path: v1alpha1.ConnectionKeyCA},
+	}}
+	connection.Name = v1alpha1.ConnectionConfigMapName(c.Name)
+	return corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{
+		Sources: []corev1.VolumeProjection{{Secret: secret}, {ConfigMap: connection}},
+		// The sidecar's user is not the owner of the files.
+		DefaultMode: ptr(int32(0o444)),
+	}}}, nil
+}
+
+// memoryVolume is for files that must never reach a disk.
+func memoryVolume(name string) corev1.Volume {
+	return corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{
+		Medium: corev1.StorageMediumMemory, SizeLimit: ptr(resource.MustParse("1Mi")),
+	}}}
+}
+
+// sidecarPresent says whether the Pod has the sidecar already, from an earlier
+// call in the same admission or from a copy of an injected Pod. One of another
+// image is kept, with a warning: the webhook may just be updated.
+func sidecarPresent(pod *corev1.Pod, want *corev1.Container) (present bool, warning string, err error) {
+	for i := range pod.Spec.Containers {
+		if pod.Spec.Containers[i].Name == SidecarName {
+			return false, "", fmt.Errorf("the Pod has a container %q of its own; rename it", SidecarName)
+		}
+	}
+	i := slices.IndexFunc(pod.Spec.InitContainers, func(c corev1.Container) bool { return c.Name == SidecarName })
+	if i < 0 {
+		return false, "", nil
+	}
+	have := &pod.Spec.InitContainers[i]
+	if difference := differsFrom(have, want); difference != "" {
+		return false, "", fmt.Errorf("the Pod has an init container %q whose %s is not what is injected; remove the container, it is added for you", SidecarName, difference)
+	}
+	if have.Image != want.Image {
+		warning = fmt.Sprintf("container %s has the image %s and is kept; new Pods get %s", SidecarName, have.Image, want.Image)
+	}
+	return true, warning, nil
+}
+
+// differsFrom names the first field in which have is not the sidecar wanted.
+// Fields that the API server fills in are not compared.
+func differsFrom(have, want *corev1.Container) string {
+	switch {
+	case have.RestartPolicy == nil || *have.RestartPolicy != *want.RestartPolicy:
+		return "restartPolicy"
+	case len(have.Command) > 0:
+		return "command"
+	case !slices.Equal(have.Args, want.Args):
+		return "args"
+	case have.Lifecycle == nil || have.Lifecycle.PostStart == nil || have.Lifecycle.PostStart.Exec == nil ||
+		!slices.Equal(have.Lifecycle.PostStart.Exec.Command, want.Lifecycle.PostStart.Exec.Command):
+		return "lifecycle.postStart"
+	}
+	if same, err := sameJSON(have.SecurityContext, want.SecurityContext); err != nil || !same {
+		return "securityContext"
+	}
+	for _, mount := range want.VolumeMounts {
+		if !slices.ContainsFunc(have.VolumeMounts, func(m corev1.VolumeMount) bool { return sameMount(m, mount) }) {
+			return "mount at " + mount.MountPath
+		}
+	}
+	return ""
+}
+
+func ptr[T any](v T) *T { return &v }
