@@ -1,0 +1,177 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/kube-connector/kube-connector/build/product"
+)
+
+const (
+	systemNamespace = "connectors-system"
+	installTimeout  = 60 * time.Second
+)
+
+// deployments are what must be available for the product to work.
+var deployments = []string{"connector-controller", "connector-webhook"}
+
+// Install builds the product from the source tree, installs config/default into
+// the home cluster and waits until it is available.
+func (c *Cluster) Install(ctx context.Context) error {
+	began := time.Now()
+	root, err := sourceRoot()
+	if err != nil {
+		return err
+	}
+	images, err := os.MkdirTemp(c.instance.dataDir(), "images-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(images)
+	archives, err := product.Build(ctx, root, images, c.progress)
+	if err != nil {
+		return fmt.Errorf("install: %w", err)
+	}
+	for _, archive := range archives {
+		if err := c.LoadImage(ctx, archive); err != nil {
+			return fmt.Errorf("install: %w", err)
+		}
+	}
+	if err := c.apply(ctx, filepath.Join(root, "config", "default")); err != nil {
+		return fmt.Errorf("install: %w", err)
+	}
+	client, err := kubernetes.NewForConfig(c.Home.RESTConfig())
+	if err != nil {
+		return err
+	}
+	err = poll(ctx, installTimeout, func(ctx context.Context) error { return available(ctx, client) })
+	if err != nil {
+		return fmt.Errorf("install: %w\n%s", err, describe(context.WithoutCancel(ctx), client))
+	}
+	fmt.Fprintf(c.progress, "Kubernetes Connector is installed after %s\n", time.Since(began).Round(100*time.Millisecond))
+	return nil
+}
+
+// apply applies a kustomization. The API server serves a new custom resource
+// only a moment after its definition, so objects of such kinds may need another
+// try.
+func (c *Cluster) apply(ctx context.Context, dir string) error {
+	return poll(ctx, installTimeout, func(ctx context.Context) error {
+		cmd := exec.CommandContext(ctx, c.Kubectl, "--kubeconfig", c.Home.Kubeconfig,
+			"apply", "--server-side", "--force-conflicts", "--kustomize", dir)
+		output, err := cmd.CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("kubectl apply -k %s: %w: %s", dir, err, complaints(string(output)))
+		}
+		return nil
+	})
+}
+
+// complaints leaves out of kubectl's output what went well.
+func complaints(output string) string {
+	var lines []string
+	for line := range strings.Lines(output) {
+		if !strings.HasSuffix(line, " serverside-applied\n") {
+			lines = append(lines, line)
+		}
+	}
+	return strings.TrimSpace(strings.Join(lines, ""))
+}
+
+// available returns nil if every replica of every Deployment is.
+func available(ctx context.Context, client kubernetes.Interface) error {
+	for _, name := range deployments {
+		d, err := client.AppsV1().Deployments(systemNamespace).Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		if err := rolledOut(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func rolledOut(d *appsv1.Deployment) error {
+	want := int32(1)
+	if d.Spec.Replicas != nil {
+		want = *d.Spec.Replicas
+	}
+	s := d.Status
+	if s.ObservedGeneration < d.Generation || s.UpdatedReplicas < want || s.AvailableReplicas < want || s.Replicas > want {
+		return fmt.Errorf("deployment %s has %d of %d replicas available", d.Name, s.AvailableReplicas, want)
+	}
+	return nil
+}
+
+// describe tells why Pods of the system namespace do not run: the state of each
+// container, the end of its log, and the namespace's warnings.
+func describe(ctx context.Context, client kubernetes.Interface) string {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	var b strings.Builder
+	pods, err := client.CoreV1().Pods(systemNamespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return "pods: " + err.Error()
+	}
+	for _, pod := range pods.Items {
+		fmt.Fprintf(&b, "pod %s: %s\n", pod.Name, pod.Status.Phase)
+		for _, s := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
+			if s.Ready {
+				continue
+			}
+			fmt.Fprintf(&b, "  container %s: %s\n", s.Name, containerState(s))
+			// What a container said before it was restarted is what matters.
+			logs := client.CoreV1().Pods(systemNamespace).GetLogs(pod.Name, &corev1.PodLogOptions{
+				Container: s.Name, Previous: s.RestartCount > 0, TailLines: new(int64(tailLines)),
+			})
+			copyIndented(ctx, &b, logs.Stream)
+		}
+	}
+	events, err := client.CoreV1().Events(systemNamespace).List(ctx, metav1.ListOptions{FieldSelector: "type=Warning"})
+	if err != nil {
+		return b.String() + "events: " + err.Error()
+	}
+	for _, e := range events.Items {
+		fmt.Fprintf(&b, "event %s %s: %s: %s\n", strings.ToLower(e.InvolvedObject.Kind), e.InvolvedObject.Name, e.Reason, e.Message)
+	}
+	return strings.TrimRight(b.String(), "\n")
+}
+
+func containerState(s corev1.ContainerStatus) string {
+	switch {
+	case s.State.Waiting != nil:
+		return "waiting: " + s.State.Waiting.Reason + ": " + s.State.Waiting.Message
+	case s.State.Terminated != nil:
+		return fmt.Sprintf("ended with %d: %s", s.State.Terminated.ExitCode, s.State.Terminated.Reason)
+	default:
+		return fmt.Sprintf("running, not ready, restarted %d times", s.RestartCount)
+	}
+}
+
+func copyIndented(ctx context.Context, b *strings.Builder, open func(context.Context) (io.ReadCloser, error)) {
+	stream, err := open(ctx)
+	if err != nil {
+		return // there is no log yet
+	}
+	defer stream.Close()
+	content, err := io.ReadAll(stream)
+	if err != nil {
+		return
+	}
+	for line := range strings.Lines(string(content)) {
+		b.WriteString("    " + line)
+	}
+}

@@ -1,0 +1,124 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// tailLines is how much of a log an error shows.
+const tailLines = 15
+
+// process is a long-running part of an instance. It outlives this program.
+type process struct {
+	name  string
+	log   string
+	pid   int
+	ended chan struct{}
+	state string // how it ended; to be read after ended is closed
+}
+
+// start starts a program on the calling thread, whose namespaces it inherits.
+func start(i instance, name, program string, args ...string) (*process, error) {
+	p := &process{name: name, log: i.logFile(name), ended: make(chan struct{})}
+	if err := os.MkdirAll(filepath.Dir(p.log), 0o755); err != nil {
+		return nil, err
+	}
+	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	cmd := exec.Command(program, args...)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Dir = "/"
+	// A small environment of its own: proxy settings of the caller's, for one,
+	// would lead an API server's webhook calls astray.
+	cmd.Env = []string{"PATH=" + strings.Join(systemPath, ":"), marker + "=" + i.name}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
+	p.pid = cmd.Process.Pid
+	go func() {
+		_ = cmd.Wait()
+		p.state = cmd.ProcessState.String()
+		close(p.ended)
+	}()
+	return p, nil
+}
+
+// await polls condition while the process runs. Its error names the process,
+// and shows the end of its log and where the rest is.
+func (p *process) await(ctx context.Context, timeout time.Duration, condition func(context.Context) error) error {
+	errEnded := errors.New("ended")
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		select {
+		case <-p.ended:
+			cancel(errEnded)
+		case <-ctx.Done():
+		}
+	}()
+	err := poll(ctx, timeout, condition)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errEnded):
+		err = fmt.Errorf("%s ended: %s", p.name, p.state)
+	case errors.Is(err, context.Canceled):
+		return err
+	default:
+		err = fmt.Errorf("%s is not ready: %w", p.name, err)
+	}
+	return fmt.Errorf("%w\nthe end of %s:\n%s", err, p.log, tail(p.log, tailLines))
+}
+
+// tail is the end of a file, indented for an error message.
+func tail(path string, lines int) string {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return "  " + err.Error()
+	}
+	all := strings.Split(strings.TrimRight(string(content), "\n"), "\n")
+	if len(all) > lines {
+		all = all[len(all)-lines:]
+	}
+	return "  " + strings.Join(all, "\n  ")
+}
+
+// systemPath is where Debian keeps the tools. A root shell that was made by
+// `su` lacks the sbin half of it.
+var systemPath = []string{"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"}
+
+// lookTool finds a tool of the system.
+func lookTool(name string) (string, error) {
+	for _, dir := range systemPath {
+		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("%s is not in %s", name, strings.Join(systemPath, ":"))
+}
+
+// tool runs a tool of the system to its end and returns what it printed.
+func tool(ctx context.Context, name string, args ...string) (string, error) {
+	path, err := lookTool(name)
+	if err != nil {
+		return "", err
+	}
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Env = append(os.Environ(), "LC_ALL=C", "DEBIAN_FRONTEND=noninteractive")
+	output, err := cmd.CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, strings.TrimSpace(string(output)))
+	}
+	return string(output), nil
+}
