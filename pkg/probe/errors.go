@@ -1,0 +1,31 @@
+package probe
+
+// Kind is what went wrong with a probe.
+type Kind int
+
+const (
+	// ConnectionFailed: no connection came about, or it broke or timed out.
+	ConnectionFailed Kind = iota + 1
+	// CertificateInvalid: the server's certificate is not trusted, not for this
+	// host, or not valid now.
+	CertificateInvalid
+	// ServerError: the server answered with 500 or above.
+	ServerError
+	// Unauthenticated: the server does not accept the token.
+	Unauthenticated
+	// Unauthorized: the server knows the token and refuses the call.
+	Unauthorized
+	// UnexpectedAnswer: the server answered, but not as an API server does.
+	UnexpectedAnswer
+)
+
+// Error is why a probe failed. Its text says what is wrong and, where the
+// address alone can be the reason, what to check; the caller knows the names of
+// the Secrets and adds what to change in them.
+type Error struct {
+	// Kind tells the failures apart.
+	Kind Kind
+	text string
+}
+
+func (e *Error) Error() string { return e.text }
