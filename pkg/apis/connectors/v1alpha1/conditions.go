@@ -27,17 +27,19 @@ const (
 	ConditionCACertReady ConditionType = "CACertReady"
 
 	// ConditionLivenessReady says whether the target answers.
-	// Reasons: ProbeSucceeded; ConnectionFailed, CertificateInvalid, ProbeFailed.
+	// Reasons: ProbeSucceeded; ConnectionFailed, CertificateInvalid, ProbeFailed;
+	// Probing (Unknown: not asked yet, or something before it is not ready).
 	ConditionLivenessReady ConditionType = "LivenessReady"
 
 	// ConditionAuthReady says whether the target accepts the token.
 	// Reasons: ProbeSucceeded, NonAuthProbe; AuthenticationFailed,
-	// AuthorizationFailed; Probing (Unknown: not asked yet, because something
-	// before it is not ready).
+	// AuthorizationFailed, ProbeFailed; Probing (Unknown: not asked yet, or
+	// something before it is not ready).
 	ConditionAuthReady ConditionType = "AuthReady"
 
 	// ConditionProxyServiceReady says how Pods reach the target.
-	// Reasons: Ambassador (by the sidecar in their own Pod).
+	// Reasons: Ambassador (by the sidecar in their own Pod); ConfigMapConflict,
+	// ProxyServiceNotFound; Probing (Unknown: something before it is not ready).
 	ConditionProxyServiceReady ConditionType = "ProxyServiceReady"
 )
 
@@ -75,7 +77,8 @@ const (
 	// ReasonCertificateInvalid: the target's certificate is not trusted or not
 	// for this host.
 	ReasonCertificateInvalid ConditionReason = "CertificateInvalid"
-	// ReasonProbeFailed: the target answered with an error of its own.
+	// ReasonProbeFailed: the target answered with an error of its own, or not as
+	// an API server does, or could not be asked at all.
 	ReasonProbeFailed ConditionReason = "ProbeFailed"
 	// ReasonProbing: not known yet.
 	ReasonProbing ConditionReason = "Probing"
@@ -87,4 +90,9 @@ const (
 	ReasonAuthorizationFailed ConditionReason = "AuthorizationFailed"
 	// ReasonAmbassador: Pods reach the target through the sidecar in them.
 	ReasonAmbassador ConditionReason = "Ambassador"
+	// ReasonConfigMapConflict: the name of the ConfigMap that carries the address
+	// and the certificates to the sidecars is taken by somebody else.
+	ReasonConfigMapConflict ConditionReason = "ConfigMapConflict"
+	// ReasonProxyServiceNotFound: what the proxy needs could not be made.
+	ReasonProxyServiceNotFound ConditionReason = "ProxyServiceNotFound"
 )

@@ -1,0 +1,68 @@
+package controller
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/selection"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/kube-connector/kube-connector/pkg/apis/connectors/v1alpha1"
+	"github.com/kube-connector/kube-connector/pkg/connector"
+)
+
+// ManagerOptions are the options of a manager that the controller runs in: what
+// is cached, and what never is. The caller adds addresses and leader election.
+func ManagerOptions() (ctrl.Options, error) {
+	scheme := runtime.NewScheme()
+	if err := clientgoscheme.AddToScheme(scheme); err != nil {
+		return ctrl.Options{}, err
+	}
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		return ctrl.Options{}, err
+	}
+	ofConnectors, err := labels.NewRequirement(v1alpha1.LabelConnector, selection.Exists, nil)
+	if err != nil {
+		return ctrl.Options{}, err
+	}
+	return ctrl.Options{
+		Scheme: scheme,
+		Cache: cache.Options{
+			DefaultTransform: cache.TransformStripManagedFields(),
+			ByObject: map[client.Object]cache.ByObject{
+				&corev1.Secret{}:    {Transform: onlyIdentity},
+				&corev1.ConfigMap{}: {Label: labels.NewSelector().Add(*ofConnectors)},
+			},
+		},
+		Client: client.Options{
+			FieldOwner: fieldOwner,
+			// Reading a Secret through the cache would start to cache all Secrets,
+			// with their data.
+			Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}},
+		},
+	}, nil
+}
+
+// onlyIdentity takes everything off the metadata of a Secret that finding its
+// Connectors does not need. The annotations most of all: kubectl apply leaves
+// the data of the Secret in one.
+func onlyIdentity(object any) (any, error) {
+	secret, err := meta.Accessor(object)
+	if err != nil {
+		return object, nil //nolint:nilerr // a tombstone, which has no metadata of its own
+	}
+	var kept map[string]string
+	if value, ok := secret.GetLabels()[connector.LabelCACert]; ok {
+		kept = map[string]string{connector.LabelCACert: value}
+	}
+	secret.SetLabels(kept)
+	secret.SetAnnotations(nil)
+	secret.SetManagedFields(nil)
+	secret.SetOwnerReferences(nil)
+	secret.SetFinalizers(nil)
+	return object, nil
+}
