@@ -87,12 +87,12 @@ func (c controlPlane) writeKubeconfig(ca *authority, path string, id identity) e
 }
 
 // start starts one program of the control plane.
-func (c controlPlane) start(program string, args []string) (p *process, err error) {
-	err = inNet(c.netns, func() error {
-		p, err = start(c.instance, c.name+"-"+program, filepath.Join(c.binaries, program), args...)
-		return err
-	})
-	return p, err
+func (c controlPlane) start(program string, args []string) (*process, error) {
+	p, err := newProcess(c.instance, c.name+"-"+program)
+	if err != nil {
+		return nil, err
+	}
+	return p, inNet(c.netns, func() error { return p.start(filepath.Join(c.binaries, program), args...) })
 }
 
 // startAPI starts etcd and the API server, and returns when that is ready.

@@ -83,14 +83,17 @@ func (n node) writeConfig(ca *authority) error {
 
 // startRuntime makes the node's mount namespace, starts containerd in it and
 // waits until it answers.
-func (n node) startRuntime(ctx context.Context) (p *process, err error) {
+func (n node) startRuntime(ctx context.Context) (*process, error) {
 	program, err := lookTool("containerd")
 	if err != nil {
 		return nil, err
 	}
+	p, err := newProcess(n.instance, "home-containerd")
+	if err != nil {
+		return nil, err
+	}
 	err = inNewNode(n.instance, n.binaries, func() error {
-		p, err = start(n.instance, "containerd", program, "--config", containerdDir+"/config.toml")
-		return err
+		return p.start(program, "--config", containerdDir+"/config.toml")
 	})
 	if err != nil {
 		return nil, err
@@ -103,8 +106,14 @@ func (n node) startRuntime(ctx context.Context) (p *process, err error) {
 
 // startAgents starts the kubelet and kube-proxy beside containerd.
 func (n node) startAgents(runtime *process) (kubelet, proxy *process, err error) {
-	err = inMountsOf(runtime.pid, n.netns, func() error {
-		kubelet, err = start(n.instance, "kubelet", nodeBin+"/kubelet",
+	if kubelet, err = newProcess(n.instance, "home-kubelet"); err != nil {
+		return nil, nil, err
+	}
+	if proxy, err = newProcess(n.instance, "home-kube-proxy"); err != nil {
+		return nil, nil, err
+	}
+	return kubelet, proxy, inMountsOf(runtime.pid, n.netns, func() error {
+		err := kubelet.start(nodeBin+"/kubelet",
 			"--config="+kubeletDir+"/config.json",
 			"--kubeconfig="+kubeletDir+"/kubeconfig",
 			"--hostname-override="+n.instance.nodeName(),
@@ -113,10 +122,8 @@ func (n node) startAgents(runtime *process) (kubelet, proxy *process, err error)
 		if err != nil {
 			return err
 		}
-		proxy, err = start(n.instance, "kube-proxy", nodeBin+"/kube-proxy", "--config="+proxyDir+"/config.json")
-		return err
+		return proxy.start(nodeBin+"/kube-proxy", "--config="+proxyDir+"/config.json")
 	})
-	return kubelet, proxy, err
 }
 
 // awaitReady waits until a Pod that is created now would run, and would reach

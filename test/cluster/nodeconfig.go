@@ -74,7 +74,9 @@ func kubeletConfig(i instance) object {
 		"oomScoreAdj":  0,
 		// Needs project quotas or a walk through every emptyDir.
 		"localStorageCapacityIsolation": false,
-		// Pods find no name server, and learn so at once.
+		// There is no name server. Pods ask themselves and learn so at once,
+		// and no warning about it is attached to every Pod.
+		"clusterDNS": []string{"127.0.0.1"},
 		"resolvConf": "",
 		// The images came from a file and could not be pulled again.
 		"imageGCHighThresholdPercent": 100,

@@ -17,33 +17,39 @@ const tailLines = 15
 
 // process is a long-running part of an instance. It outlives this program.
 type process struct {
-	name  string
-	log   string
-	pid   int
-	ended chan struct{}
-	state string // how it ended; to be read after ended is closed
+	instance instance
+	name     string
+	log      string
+	output   *os.File
+	pid      int
+	ended    chan struct{}
+	state    string // how it ended; to be read after ended is closed
 }
 
-// start starts a program on the calling thread, whose namespaces it inherits.
-func start(i instance, name, program string, args ...string) (*process, error) {
-	p := &process{name: name, log: i.logFile(name), ended: make(chan struct{})}
+// newProcess opens the log of a process to be. That is apart from start because
+// the node does not see the directory of the logs.
+func newProcess(i instance, name string) (*process, error) {
+	p := &process{instance: i, name: name, log: i.logFile(name), ended: make(chan struct{})}
 	if err := os.MkdirAll(filepath.Dir(p.log), 0o755); err != nil {
 		return nil, err
 	}
-	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	defer log.Close()
+	var err error
+	p.output, err = os.OpenFile(p.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	return p, err
+}
+
+// start starts a program on the calling thread, whose namespaces it inherits.
+func (p *process) start(program string, args ...string) error {
+	defer p.output.Close()
 	cmd := exec.Command(program, args...)
-	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Stdout, cmd.Stderr = p.output, p.output
 	cmd.Dir = "/"
 	// A small environment of its own: proxy settings of the caller's, for one,
 	// would lead an API server's webhook calls astray.
-	cmd.Env = []string{"PATH=" + strings.Join(systemPath, ":"), marker + "=" + i.name}
+	cmd.Env = []string{"PATH=" + strings.Join(systemPath, ":"), marker + "=" + p.instance.name}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start %s: %w", name, err)
+		return fmt.Errorf("start %s: %w", p.name, err)
 	}
 	p.pid = cmd.Process.Pid
 	go func() {
@@ -51,7 +57,7 @@ func start(i instance, name, program string, args ...string) (*process, error) {
 		p.state = cmd.ProcessState.String()
 		close(p.ended)
 	}()
-	return p, nil
+	return nil
 }
 
 // await polls condition while the process runs. Its error names the process,

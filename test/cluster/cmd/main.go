@@ -7,6 +7,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -64,8 +65,9 @@ func run(ctx context.Context, args []string) error {
 }
 
 func parse(flags *flag.FlagSet, args []string) error {
+	flags.SetOutput(io.Discard)
 	if err := flags.Parse(args); err != nil {
-		return err
+		return fmt.Errorf("%w\n%s", err, usage)
 	}
 	if flags.NArg() > 0 {
 		return fmt.Errorf("%s takes no argument %q\n%s", flags.Name(), flags.Arg(0), usage)
@@ -83,8 +85,11 @@ func up(ctx context.Context, name string, install bool) error {
 		return err
 	}
 	if install {
-		// When it fails, the cluster stays for whoever wants to look into it.
 		if err := c.Install(ctx); err != nil {
+			if ctx.Err() != nil {
+				return errors.Join(err, c.Down(context.WithoutCancel(ctx)), cluster.RemoveAccess(name))
+			}
+			// The cluster stays, for whoever wants to look into it.
 			return fmt.Errorf("%w\nthe cluster is up; to look into it: %s", err, command(dir, "get pods --all-namespaces"))
 		}
 	}
@@ -93,10 +98,18 @@ Two clusters are up: home, with a node, and target at %s.
   %s
   %s
 To remove them:
-  go run ./test/cluster/cmd down --name %s
+  go run ./test/cluster/cmd down%s
 `, c.Target.Address, command(dir, "get pods --all-namespaces"),
-		filepath.Join(dir, "kubectl")+" --kubeconfig "+filepath.Join(dir, "target.kubeconfig")+" get namespaces", name)
+		filepath.Join(dir, "kubectl")+" --kubeconfig "+filepath.Join(dir, "target.kubeconfig")+" get namespaces", ofInstance(name))
 	return nil
+}
+
+// ofInstance is the flag that says which instance, if it needs to be said.
+func ofInstance(name string) string {
+	if name == "demo" {
+		return ""
+	}
+	return " --name " + name
 }
 
 func command(dir, args string) string {
