@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -66,7 +67,7 @@ func (i *Injector) Handle(ctx context.Context, req admission.Request) admission.
 		return refused(err)
 	}
 	response := admission.Patched("", result.Patch...)
-	response.Warnings = append(result.Warnings, notReady(connectors)...)
+	response.Warnings = slices.Concat(result.Warnings, notReady(connectors))
 	return response
 }
 

@@ -1,0 +1,53 @@
+package e2e
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kube-connector/kube-connector/test/cluster"
+)
+
+// TestStreams: kubectl's logs, exec and cp reach a Pod on a real node through
+// the sidecar. The Connector points at its own cluster, under another identity.
+func TestStreams(t *testing.T) {
+	namespace := newNamespace(t)
+	newConnector(t, namespace, clusters.Home.Address, clusters.Home.CA, newIdentity(t, home, "cluster-admin").token(t))
+	other := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: "other", Namespace: namespace},
+		Spec: corev1.PodSpec{
+			TerminationGracePeriodSeconds: new(int64),
+			Containers: []corev1.Container{{
+				Name: "app", Image: cluster.ToolboxImage, ImagePullPolicy: corev1.PullNever,
+				Command: []string{"sh", "-c", "echo hello from the other Pod; exec sleep 3600"},
+			}},
+		},
+	}
+	create(t, home, other)
+	awaitPod(t, other, "running", running)
+	pod := sleeper(namespace)
+	create(t, home, pod)
+	pod = awaitPod(t, pod, "running", running)
+
+	for name, test := range map[string]struct {
+		stdin   string
+		command []string
+		want    string
+	}{
+		"logs":                 {"", []string{"kubectl", "logs", "other"}, "hello from the other Pod"},
+		"exec":                 {"", []string{"kubectl", "exec", "other", "--", "hostname"}, "other"},
+		"exec with stdin":      {"through both\n", []string{"kubectl", "exec", "-i", "other", "--", "cat"}, "through both"},
+		"exec's exit code":     {"", []string{"sh", "-c", "kubectl exec other -- sh -c 'exit 7'; echo code $?"}, "code 7"},
+		"exec over SPDY":       {"", []string{"env", "KUBECTL_REMOTE_COMMAND_WEBSOCKETS=false", "kubectl", "exec", "other", "--", "hostname"}, "other"},
+		"watch that times out": {"", []string{"sh", "-c", "kubectl get pods -w --request-timeout=2s; echo ended"}, "ended"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			output, err := execute(t, pod, "app", test.stdin, test.command...)
+			require.NoError(t, err, output)
+			assert.Contains(t, output, test.want)
+		})
+	}
+}
