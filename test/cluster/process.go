@@ -64,23 +64,23 @@ func (p *process) start(program string, args ...string) error {
 // and shows the end of its log and where the rest is.
 func (p *process) await(ctx context.Context, timeout time.Duration, condition func(context.Context) error) error {
 	errEnded := errors.New("ended")
-	ctx, cancel := context.WithCancelCause(ctx)
+	running, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go func() {
 		select {
 		case <-p.ended:
 			cancel(errEnded)
-		case <-ctx.Done():
+		case <-running.Done():
 		}
 	}()
-	err := poll(ctx, timeout, condition)
+	err := poll(running, timeout, condition)
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(ctx.Err(), context.Canceled):
+		return context.Cause(ctx)
 	case errors.Is(err, errEnded):
 		err = fmt.Errorf("%s ended: %s", p.name, p.state)
-	case errors.Is(err, context.Canceled):
-		return err
 	default:
 		err = fmt.Errorf("%s is not ready: %w", p.name, err)
 	}
