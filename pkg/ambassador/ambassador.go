@@ -92,6 +92,8 @@ func New(o Options) (*Ambassador, error) {
 		MaxHeaderBytes:    maxConnectHeader,
 		TLSNextProto:      map[string]func(*http.Server, *tls.Conn, http.Handler){},
 		ErrorLog:          errorLog,
+		// net/http would answer "OPTIONS *" with 200, asking nobody.
+		DisableGeneralOptionsHandler: true,
 	}
 	a.inner = &http.Server{
 		Handler:           http.HandlerFunc(a.serveInner),
@@ -100,8 +102,9 @@ func New(o Options) (*Ambassador, error) {
 		IdleTimeout:       idleClientTimeout,
 		MaxHeaderBytes:    maxRequestHeader,
 		// Not nil, so that net/http does not turn HTTP/2 on.
-		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){},
-		ErrorLog:     errorLog,
+		TLSNextProto:                 map[string]func(*http.Server, *tls.Conn, http.Handler){},
+		ErrorLog:                     errorLog,
+		DisableGeneralOptionsHandler: true,
 	}
 	return a, nil
 }

@@ -1,0 +1,234 @@
+package ambassador_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+
+	"github.com/kube-connector/kube-connector/pkg/credential"
+)
+
+func restHTTPClient(c *rest.Config) (*http.Client, error) { return rest.HTTPClientFor(c) }
+
+func TestUntrustedServerGetsNoToken(t *testing.T) {
+	up := newUpstream(t, ok)
+	_, otherCA := newCertificate(t)
+	for name, tc := range map[string]struct {
+		address string
+		ca      string
+		message string
+	}{
+		"unknown authority": {up.URL, otherCA, "unknown authority"},
+		"no CA at all":      {up.URL, "", "caCertSecretRef of the Connector should hold the CA"},
+		"another name":      {strings.Replace(up.URL, "127.0.0.1", "localhost", 1), up.ca, "is not for that name"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := start(t, address(t, tc.address), newSource(&credential.Snapshot{CA: tc.ca, Token: realToken}))
+			resp := r.get(t, "/api")
+			assert.Equal(t, 502, resp.StatusCode)
+			assert.Contains(t, statusOf(t, resp).Message, tc.message)
+		})
+	}
+	assert.Empty(t, up.requests())
+}
+
+func TestServerThatCannotBeReached(t *testing.T) {
+	plain := httptest.NewServer(http.HandlerFunc(ok))
+	defer plain.Close()
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	closed.Close()
+	for name, tc := range map[string]struct{ address, message string }{
+		"plain HTTP": {strings.Replace(plain.URL, "http", "https", 1), "does not speak TLS"},
+		"nobody":     {"https://" + closed.Addr().String(), "refuses connections"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := start(t, address(t, tc.address), newSource(&credential.Snapshot{Token: realToken}))
+			resp := r.get(t, "/api")
+			assert.Equal(t, 502, resp.StatusCode)
+			s := statusOf(t, resp)
+			assert.Contains(t, s.Message, tc.message)
+			assert.Contains(t, s.Message, "connector team-a/cluster: ")
+		})
+	}
+}
+
+// A server that sends the token back in a malformed answer does not get it into
+// an error or a log.
+func TestTokenIsNotInErrors(t *testing.T) {
+	up := newUpstream(t, func(w http.ResponseWriter, r *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if assert.NoError(t, err) {
+			defer conn.Close()
+			io.WriteString(conn, r.Header.Get("Authorization")+"\r\n\r\n")
+		}
+	})
+	r := start(t, up.address(t, ""), newSource(up.snapshot()))
+	resp := r.get(t, "/api?token=in-the-query")
+	assert.Equal(t, 502, resp.StatusCode)
+	assert.Contains(t, statusOf(t, resp).Message, "[redacted]")
+	assert.NotContains(t, r.log.String(), "in-the-query")
+}
+
+func TestMissingCredentialIsSaidUntilItArrives(t *testing.T) {
+	up := newUpstream(t, ok)
+	src := newSource(&credential.Snapshot{Problem: errors.New("no token yet: the Secret is missing")})
+	r := start(t, up.address(t, ""), src)
+	resp := r.get(t, "/api")
+	assert.Equal(t, 503, resp.StatusCode)
+	assert.Equal(t, "1", resp.Header.Get("Retry-After"))
+	s := statusOf(t, resp)
+	assert.Equal(t, metav1.StatusReasonServiceUnavailable, s.Reason)
+	assert.Equal(t, "connector team-a/cluster: no token yet: the Secret is missing", s.Message)
+	src.set(up.snapshot())
+	assert.Equal(t, 200, r.get(t, "/api").StatusCode)
+	src.set(&credential.Snapshot{Problem: errors.New("gone")})
+	assert.Equal(t, 503, r.get(t, "/api").StatusCode)
+}
+
+func TestPanicEndsOneRequestOnly(t *testing.T) {
+	up := newUpstream(t, ok)
+	src := newSource(up.snapshot())
+	r := start(t, up.address(t, ""), src)
+	conn := r.tunnel(t)
+	src.mu.Lock()
+	src.panics = true
+	src.mu.Unlock()
+	io.WriteString(conn, "GET /api HTTP/1.1\r\nHost: "+r.address.Authority()+"\r\n\r\n")
+	_, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	require.Error(t, err)
+	assert.Contains(t, r.log.String(), "panic serving")
+	assert.Equal(t, 200, r.get(t, "/api").StatusCode)
+}
+
+func TestDrainLetsRequestsFinish(t *testing.T) {
+	arrived, finish := make(chan struct{}), make(chan struct{})
+	up := newUpstream(t, func(w http.ResponseWriter, _ *http.Request) {
+		close(arrived)
+		<-finish
+		io.WriteString(w, "finished")
+	})
+	r := start(t, up.address(t, ""), newSource(up.snapshot()))
+	answer := make(chan string)
+	conn := r.tunnel(t)
+	go func() {
+		io.WriteString(conn, "GET /slow HTTP/1.1\r\nHost: "+r.address.Authority()+"\r\n\r\n")
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if !assert.NoError(t, err) {
+			close(answer)
+			return
+		}
+		answer <- body(t, resp)
+	}()
+	<-arrived
+	r.stop()
+	require.Eventually(t, func() bool {
+		conn, err := net.Dial("tcp", r.proxy)
+		if err == nil {
+			conn.Close()
+		}
+		return err != nil
+	}, patience, time.Millisecond, "still accepting")
+	close(finish)
+	assert.Equal(t, "finished", <-answer)
+	require.NoError(t, <-r.stopped)
+	close(r.stopped)
+	assert.Contains(t, r.log.String(), `"complete":true`)
+}
+
+func TestDrainIsBounded(t *testing.T) {
+	up := newUpstream(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Upgrade") == "" {
+			http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+			return
+		}
+		conn, rw, err := http.NewResponseController(w).Hijack()
+		if assert.NoError(t, err) {
+			defer conn.Close()
+			io.WriteString(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+			rw.Flush()
+			io.Copy(io.Discard, rw)
+		}
+	})
+	r := start(t, up.address(t, ""), newSource(up.snapshot()))
+	require.Equal(t, 200, r.get(t, "/watch").StatusCode)
+	require.Equal(t, 101, r.get(t, "/exec", "Connection: Upgrade", "Upgrade: x").StatusCode)
+	begin := time.Now()
+	r.stop()
+	select {
+	case err := <-r.stopped:
+		require.NoError(t, err)
+		close(r.stopped)
+	case <-time.After(patience):
+		t.Fatal("the drain has no bound")
+	}
+	assert.GreaterOrEqual(t, time.Since(begin), 2*time.Second, "streams get the time there is")
+	assert.Contains(t, r.log.String(), `"complete":false`)
+}
+
+func TestRequestLog(t *testing.T) {
+	up := newUpstream(t, ok)
+	r := start(t, up.address(t, ""), newSource(up.snapshot()))
+	resp := r.get(t, "/api/v1/pods?fieldSelector=secret-of-the-query")
+	assert.Equal(t, "ok", body(t, resp))
+	var line map[string]any
+	require.Eventually(t, func() bool {
+		for text := range strings.Lines(r.log.String()) {
+			line = nil
+			if json.Unmarshal([]byte(text), &line) == nil && line["msg"] == "request" {
+				return true
+			}
+		}
+		return false
+	}, patience, time.Millisecond)
+	assert.Equal(t, "GET", line["method"])
+	assert.Equal(t, "/api/v1/pods", line["path"])
+	assert.EqualValues(t, 200, line["status"])
+	assert.EqualValues(t, 2, line["bytes"])
+	assert.Equal(t, "team-a/cluster", line["connector"])
+	assert.NotContains(t, r.log.String(), "secret-of-the-query")
+}
+
+func TestAbandonedRequestIsCancelled(t *testing.T) {
+	arrived, cancelled := make(chan struct{}), make(chan struct{})
+	up := newUpstream(t, func(_ http.ResponseWriter, r *http.Request) {
+		close(arrived)
+		<-r.Context().Done()
+		close(cancelled)
+	})
+	r := start(t, up.address(t, ""), newSource(up.snapshot()))
+	ctx, cancel := context.WithCancel(context.Background())
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+r.address.Authority()+"/slow", nil)
+	require.NoError(t, err)
+	done := make(chan struct{})
+	client := r.client(t)
+	go func() {
+		defer close(done)
+		resp, err := client.Do(req)
+		if err == nil {
+			resp.Body.Close()
+		}
+	}()
+	<-arrived
+	cancel()
+	<-done
+	select {
+	case <-cancelled:
+	case <-time.After(time.Second):
+		t.Fatal("the request goes on at the API server")
+	}
+}
