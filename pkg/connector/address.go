@@ -25,9 +25,10 @@ var (
 	// prefixPattern leaves out percent-encoding on purpose: a prefix that can be
 	// spelt in two ways cannot be compared safely.
 	prefixPattern = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
-	// numericHost catches 10.0.0.256 or 127.1, which look like an IPv4 address
-	// but are not one; some resolvers take them for another.
-	numericHost = regexp.MustCompile(`^[0-9.]+$`)
+	// numericHost catches 10.0.0.256, 127.1 or 0x7f.1, which are not IPv4
+	// addresses, but some resolvers take them for one. No top-level domain is a
+	// number.
+	numericHost = regexp.MustCompile(`(^|\.)([0-9]+|0x[0-9a-f]*)$`)
 )
 
 // Address is where the API server of a Connector is: https, a host, a port and
@@ -44,22 +45,27 @@ type Address struct {
 // so that an address has one meaning only. Errors wrap ErrInvalidAddress.
 func ParseAddress(s string) (Address, error) {
 	bad := func(format string, args ...any) (Address, error) {
-		return Address{}, fmt.Errorf("%w %q: %s", ErrInvalidAddress, abbreviate(s), fmt.Sprintf(format, args...))
+		reason := fmt.Sprintf(format, args...)
+		if strings.Contains(s, "@") {
+			return Address{}, fmt.Errorf("%w: %s", ErrInvalidAddress, reason) // there may be a password in it
+		}
+		return Address{}, fmt.Errorf("%w %q: %s", ErrInvalidAddress, abbreviate(s), reason)
 	}
 	if len(s) > maxAddressLength {
 		return bad("longer than %d bytes", maxAddressLength)
+	}
+	if !strings.HasPrefix(s, "https://") {
+		return bad("must start with https://, because the token is only sent over verified TLS")
 	}
 	u, err := url.Parse(s)
 	if err != nil {
 		return bad("not a URL; write it as https://host:port")
 	}
 	switch {
-	case u.Scheme != "https":
-		return bad("must start with https://, because the token is only sent over verified TLS")
 	case u.Opaque != "" || u.Host == "":
 		return bad("has no host; write it as https://host:port")
 	case u.User != nil:
-		return Address{}, fmt.Errorf("%w: must not carry user info; credentials belong into the Secret", ErrInvalidAddress)
+		return bad("must not carry user info; credentials belong into the Secret")
 	case u.RawQuery != "" || u.ForceQuery:
 		return bad("must not have a query")
 	case u.Fragment != "" || strings.Contains(s, "#"):
@@ -97,6 +103,9 @@ func checkHost(host string, bracketed bool) error {
 	if ip, err := netip.ParseAddr(host); err == nil {
 		if ip.Zone() != "" {
 			return errors.New("the IPv6 address must not have a zone")
+		}
+		if ip.Is4In6() {
+			return errors.New("an IPv4 address is written as one, as in https://192.0.2.1:6443")
 		}
 		if ip.Is6() != bracketed {
 			return errors.New("an IPv6 address stands in brackets, as in https://[2001:db8::1]:6443")

@@ -53,12 +53,12 @@ type ConnectorSpec struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
 	// +kubebuilder:validation:XValidation:rule="self.startsWith('https://')",message="must start with https://, because the token is only sent over verified TLS"
-	// +kubebuilder:validation:XValidation:rule="!self.contains('@')",message="must not carry user info; credentials belong into the Secret"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^https://[^/?#]*@')",message="must not carry user info; credentials belong into the Secret"
 	// +kubebuilder:validation:XValidation:rule="!self.contains('?') && !self.contains('#')",message="must not have a query or a fragment"
-	// +kubebuilder:validation:XValidation:rule="!self.contains('%') && !self.matches('/[.]{1,2}(/|$)') && !self.substring(size(self) > 7 ? 8 : 0).contains('//')",message="the path must not have percent-encoding, . or .. segments or empty segments"
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[^/]*//[^/]*(/[A-Za-z0-9._~-]+)*/?$') || self.contains('%') || self.contains('?') || self.contains('#')",message="the path may hold letters, digits and . _ ~ - between single slashes only"
-	// +kubebuilder:validation:XValidation:rule="isURL(self) && (isIP(url(self).getHostname()) || (!url(self).getHostname().matches('^[0-9.]+$') && !format.dns1123Subdomain().validate(url(self).getHostname().lowerAscii()).hasValue()))",message="the host must be a DNS name or an IP address, as in https://api.example.com:6443"
-	// +kubebuilder:validation:XValidation:rule="!isURL(self) || !url(self).getHost().endsWith(':') && (url(self).getPort() == '' || (url(self).getPort().matches('^[1-9][0-9]{0,4}$') && int(url(self).getPort()) <= 65535))",message="the port must be a number from 1 to 65535"
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('https://') || self.matches('^https://[^/?#]*(/[A-Za-z0-9._~-]+)*/?([?#]|$)')",message="the path may hold letters, digits and . _ ~ - between single slashes only"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^https://[^?#]*/[.]{1,2}([/?#]|$)')",message="the path must not have . or .. segments"
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('https://') || self.matches('^https://[^/?#]*@') || self.matches('^https://([[][^]/?#]*[]]|[^]/?#:@[]*)(:[^/?#:@]*)?([/?#]|$)') && [self.find('^https://([[][^]]*[]]|[^/?#:]*)').substring(8)].all(h, h.startsWith('[') ? isIP(h.substring(1, size(h) - 1)) && ip(h.substring(1, size(h) - 1)).family() == 6 : isIP(h) || size(h) <= 253 && h.matches('^[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?([.][A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*$') && !h.matches('(^|[.])([0-9]+|0[xX][0-9A-Fa-f]*)$'))",message="the host must be a DNS name, an IPv4 address or an IPv6 address in brackets, as in https://api.example.com:6443"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^https://([[][^]/?#]*[]]|[^]/?#:@[]*)(:[^/?#:@]*)?([/?#]|$)') || self.matches('^https://([[][^]/?#]*[]]|[^]/?#:@[]*)(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?([/?#]|$)')",message="the port must be a number from 1 to 65535"
 	Address string `json:"address"`
 
 	// AddressExtensions are further named addresses. The class k8s uses none;
