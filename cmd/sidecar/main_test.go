@@ -1,0 +1,386 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+const (
+	patience = 20 * time.Second
+	asMain   = "SIDECAR_TEST_AS_MAIN"
+)
+
+// TestMain is the sidecar itself if a test has started it as such.
+func TestMain(m *testing.M) {
+	if os.Getenv(asMain) != "" {
+		main()
+		os.Exit(0)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// sidecar is a command of the program as a process of its own.
+func sidecar(t *testing.T, env []string, args ...string) *exec.Cmd {
+	t.Helper()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	cmd := exec.Command(self, args...)
+	cmd.Env = append(append(os.Environ(), "KUBERNETES_SERVICE_HOST=", asMain+"=1"), env...)
+	return cmd
+}
+
+// place is the directories of one container.
+type place struct {
+	t                              *testing.T
+	credentials, state, kubeconfig string
+	port                           string
+	connectors                     []string
+	log                            *syncBuffer
+}
+
+func newPlace(t *testing.T, connectors ...string) *place {
+	t.Helper()
+	// Short: the path of a unix socket has to fit into 108 bytes.
+	dir, err := os.MkdirTemp("", "sidecar")
+	require.NoError(t, err)
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+	p := &place{
+		t: t, credentials: filepath.Join(dir, "c"), state: filepath.Join(dir, "s"), kubeconfig: filepath.Join(dir, "kubeconfig"),
+		port: port, connectors: connectors, log: &syncBuffer{},
+	}
+	for _, d := range []string{p.credentials, p.state} {
+		require.NoError(t, os.Mkdir(d, 0o755))
+	}
+	return p
+}
+
+func (p *place) args() []string {
+	args := []string{"run", "--credentials-dir=" + p.credentials, "--state-dir=" + p.state,
+		"--kubeconfig=" + p.kubeconfig, "--proxy-port=" + p.port, "--log-level=debug", "--drain-timeout=2s"}
+	for _, c := range p.connectors {
+		args = append(args, "--connector="+c)
+	}
+	return args
+}
+
+// run starts the sidecar and returns when it is ready.
+func (p *place) run(env ...string) *exec.Cmd {
+	p.t.Helper()
+	cmd := sidecar(p.t, env, p.args()...)
+	cmd.Stderr = p.log
+	require.NoError(p.t, cmd.Start())
+	p.t.Cleanup(func() {
+		if cmd.ProcessState == nil {
+			cmd.Process.Kill()
+			cmd.Wait()
+		}
+	})
+	require.NoError(p.t, p.wait(patience), "%s", p.log)
+	return cmd
+}
+
+func (p *place) wait(timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	return wait(ctx, filepath.Join(p.state, readySocket))
+}
+
+func (p *place) client() *http.Client {
+	p.t.Helper()
+	config, err := clientcmd.BuildConfigFromFlags("", p.kubeconfig)
+	require.NoError(p.t, err)
+	client, err := rest.HTTPClientFor(config)
+	require.NoError(p.t, err)
+	p.t.Cleanup(client.CloseIdleConnections)
+	client.Timeout = patience
+	return client
+}
+
+// swap replaces the files of team-a/cluster as the kubelet does.
+func (p *place) swap(generation string, files map[string]string) {
+	p.t.Helper()
+	for name, content := range files {
+		path := filepath.Join(p.credentials, generation, "team-a", "cluster", name)
+		require.NoError(p.t, os.MkdirAll(filepath.Dir(path), 0o755))
+		require.NoError(p.t, os.WriteFile(path, []byte(content), 0o444))
+	}
+	link := filepath.Join(p.credentials, "..data_tmp")
+	require.NoError(p.t, os.Symlink(generation, link))
+	require.NoError(p.t, os.Rename(link, filepath.Join(p.credentials, "..data")))
+	if err := os.Symlink("..data/team-a", filepath.Join(p.credentials, "team-a")); err != nil {
+		require.ErrorIs(p.t, err, os.ErrExist)
+	}
+}
+
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// newUpstream is an API server that answers with the Authorization it got.
+func newUpstream(t *testing.T) (url, ca string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(time.Now().UnixNano()), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	require.NoError(t, err)
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, r.Host+" "+r.Header.Get("Authorization"))
+	}))
+	s.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	return s.URL, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+}
+
+func (p *place) get(client *http.Client, url string) string {
+	p.t.Helper()
+	resp, err := client.Get(url + "/api")
+	require.NoError(p.t, err)
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	require.NoError(p.t, err)
+	return string(b)
+}
+
+func TestTokenCAAndAddressChangeLive(t *testing.T) {
+	first, firstCA := newUpstream(t)
+	second, secondCA := newUpstream(t)
+	p := newPlace(t, "team-a/cluster="+first)
+	cmd := p.run()
+	client := p.client()
+	assert.Contains(t, p.get(client, first), "no token yet")
+
+	for i, files := range []map[string]string{
+		{"token": "token-1", "ca.crt": firstCA},
+		{"token": "token-2", "ca.crt": firstCA},
+		{"token": "token-3", "ca.crt": secondCA, "address": second},
+	} {
+		p.swap(fmt.Sprint("..", i), files)
+		to := first
+		if files["address"] != "" {
+			to = second
+		}
+		want := strings.TrimPrefix(to, "https://") + " Bearer " + files["token"]
+		require.Eventually(t, func() bool { return p.get(client, first) == want }, patience, 5*time.Millisecond)
+	}
+
+	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+	require.NoError(t, cmd.Wait(), "exit code 0")
+	assert.NotContains(t, p.log.String(), "token-")
+	file, err := os.ReadFile(p.kubeconfig)
+	require.NoError(t, err)
+	assert.NotContains(t, string(file), "token-")
+}
+
+// Apps that run have read the kubeconfig of the killed process.
+func TestKilledSidecarComesBackTheSame(t *testing.T) {
+	url, ca := newUpstream(t)
+	p := newPlace(t, "team-a/cluster="+url)
+	p.swap("..1", map[string]string{"token": "one", "ca.crt": ca})
+	cmd := p.run()
+	client := p.client()
+	want := strings.TrimPrefix(url, "https://") + " Bearer one"
+	require.Equal(t, want, p.get(client, url))
+	before, err := os.ReadFile(p.kubeconfig)
+	require.NoError(t, err)
+
+	require.NoError(t, cmd.Process.Kill())
+	require.Error(t, cmd.Wait())
+	require.FileExists(t, filepath.Join(p.state, readySocket))
+	require.Error(t, p.wait(100*time.Millisecond), "the socket of a dead process, and a kubeconfig that is there")
+	client.CloseIdleConnections()
+
+	p.run()
+	after, err := os.ReadFile(p.kubeconfig)
+	require.NoError(t, err)
+	assert.Equal(t, string(before), string(after))
+	assert.Equal(t, want, p.get(client, url))
+}
+
+// The environment of a Pod often names a proxy. It is not who a token is for.
+func TestProxyOfTheEnvironmentIsIgnored(t *testing.T) {
+	trap, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer trap.Close()
+	var caught sync.WaitGroup
+	connections := make(chan struct{}, 16)
+	caught.Go(func() {
+		for {
+			conn, err := trap.Accept()
+			if err != nil {
+				return
+			}
+			conn.Close()
+			connections <- struct{}{}
+		}
+	})
+	// Not a local address: those are never proxied.
+	url := "https://upstream.invalid:6443"
+	p := newPlace(t, "team-a/cluster="+url)
+	p.swap("..1", map[string]string{"token": "one"})
+	proxy := "http://" + trap.Addr().String()
+	p.run("HTTPS_PROXY="+proxy, "https_proxy="+proxy, "HTTP_PROXY="+proxy, "ALL_PROXY="+proxy, "NO_PROXY=", "no_proxy=")
+	assert.Contains(t, p.get(p.client(), url), `"code":502`)
+	trap.Close()
+	caught.Wait()
+	assert.Empty(t, connections)
+}
+
+func TestRunInAPodIsForTheEntrypointOnly(t *testing.T) {
+	p := newPlace(t, "team-a/cluster=https://api.example")
+	cmd := sidecar(t, []string{"KUBERNETES_SERVICE_HOST=192.0.2.1"}, p.args()...)
+	output, err := cmd.CombinedOutput()
+	require.Error(t, err)
+	assert.Equal(t, 1, cmd.ProcessState.ExitCode())
+	assert.Contains(t, string(output), "has to be process 1")
+	assert.NoFileExists(t, p.kubeconfig)
+}
+
+func TestVersion(t *testing.T) {
+	var stdout bytes.Buffer
+	require.NoError(t, run(context.Background(), []string{"version"}, &stdout, io.Discard))
+	assert.Equal(t, "dev\n", stdout.String())
+}
+
+func TestWait(t *testing.T) {
+	t.Run("started before run", func(t *testing.T) {
+		p := newPlace(t, "team-a/cluster=https://api.example")
+		hook := sidecar(t, nil, "wait", "--state-dir="+p.state)
+		require.NoError(t, hook.Start())
+		p.run()
+		require.NoError(t, hook.Wait())
+		assert.FileExists(t, p.kubeconfig)
+	})
+	t.Run("socket of a predecessor", func(t *testing.T) {
+		p := newPlace(t, "team-a/cluster=https://api.example")
+		stale, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(p.state, readySocket)})
+		require.NoError(t, err)
+		stale.SetUnlinkOnClose(false)
+		require.NoError(t, stale.Close())
+		require.ErrorContains(t, p.wait(50*time.Millisecond), "not ready")
+		p.run()
+	})
+	t.Run("nobody answers", func(t *testing.T) {
+		p := newPlace(t)
+		mute, err := net.Listen("unix", filepath.Join(p.state, readySocket))
+		require.NoError(t, err)
+		defer mute.Close()
+		require.ErrorContains(t, p.wait(50*time.Millisecond), "not ready")
+	})
+	t.Run("never", func(t *testing.T) {
+		hook := sidecar(t, nil, "wait", "--state-dir="+newPlace(t).state)
+		begin := time.Now()
+		output, err := hook.CombinedOutput()
+		require.Error(t, err)
+		assert.Equal(t, 1, hook.ProcessState.ExitCode())
+		assert.Contains(t, string(output), "the sidecar is not ready")
+		assert.InDelta(t, waitTimeout.Seconds(), time.Since(begin).Seconds(), 3)
+	})
+	t.Run("not before the kubeconfig", func(t *testing.T) {
+		p := newPlace(t, "team-a/cluster=https://api.example")
+		require.NoError(t, os.MkdirAll(filepath.Join(p.kubeconfig, "in-the-way"), 0o755))
+		output, err := sidecar(t, nil, p.args()...).CombinedOutput()
+		require.Error(t, err)
+		assert.Contains(t, string(output), p.kubeconfig)
+		assert.NoFileExists(t, filepath.Join(p.state, readySocket))
+	})
+}
+
+func TestTakenPortIsExplained(t *testing.T) {
+	p := newPlace(t, "team-a/cluster=https://api.example")
+	l, err := net.Listen("tcp", "127.0.0.1:"+p.port)
+	require.NoError(t, err)
+	defer l.Close()
+	output, err := sidecar(t, nil, p.args()...).CombinedOutput()
+	require.Error(t, err)
+	assert.Contains(t, string(output), "proxy-port")
+}
+
+func TestBadArguments(t *testing.T) {
+	t.Setenv("KUBERNETES_SERVICE_HOST", "")
+	for name, tc := range map[string]struct {
+		args    []string
+		message string
+	}{
+		"no command":       {nil, "usage:"},
+		"unknown command":  {[]string{"serve"}, "usage:"},
+		"unknown flag":     {[]string{"run", "--nothing"}, "--nothing"},
+		"no connector":     {[]string{"run"}, "--connector=<namespace>/<name>=<address>"},
+		"no address":       {[]string{"run", "--connector=team-a/x"}, "must be <namespace>/<name>=<address>"},
+		"empty address":    {[]string{"run", "--connector=team-a/x="}, "https://"},
+		"no namespace":     {[]string{"run", "--connector=x=https://a"}, "namespace"},
+		"plain HTTP":       {[]string{"run", "--connector=team-a/x=http://a"}, "https://"},
+		"left over":        {[]string{"run", "--connector=team-a/x=https://a", "more"}, `unexpected argument "more"`},
+		"port":             {[]string{"run", "--connector=team-a/x=https://a", "--proxy-port=70000"}, "--proxy-port=70000"},
+		"endless drain":    {[]string{"run", "--connector=team-a/x=https://a", "--drain-timeout=48h"}, "at most 1h"},
+		"log level":        {[]string{"run", "--connector=team-a/x=https://a", "--log-level=loud"}, "log-level"},
+		"connector twice":  {append(newPlace(t, "team-a/x=https://a", "team-a/x=https://b").args(), "--log-level=error"), "configured twice"},
+		"left over (wait)": {[]string{"wait", "x"}, "unexpected argument"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var stdout, stderr bytes.Buffer
+			err := run(context.Background(), tc.args, &stdout, &stderr)
+			require.Error(t, err)
+			assert.Contains(t, stderr.String()+err.Error(), strings.TrimPrefix(tc.message, "--"))
+			assert.Empty(t, stdout.String())
+		})
+	}
+}
+
+// A client-go proxy idles at 50 MB, and every Pod would pay for it.
+func TestNoKubernetesPackagesAreLinked(t *testing.T) {
+	output, err := exec.Command("go", "list", "-deps", ".").Output()
+	require.NoError(t, err)
+	require.Contains(t, string(output), "pkg/ambassador")
+	for dep := range strings.Lines(string(output)) {
+		assert.False(t, strings.HasPrefix(dep, "k8s.io/") || strings.HasPrefix(dep, "sigs.k8s.io/"), dep)
+	}
+}
