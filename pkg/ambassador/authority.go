@@ -75,5 +75,6 @@ func validName(s string) bool {
 			return false
 		}
 	}
-	return s != "" && len(s) <= 253
+	// Without empty labels: "name.." is not another spelling of "name".
+	return len(s) <= 253 && !strings.Contains("."+s+".", "..")
 }

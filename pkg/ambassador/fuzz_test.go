@@ -12,7 +12,7 @@ import (
 )
 
 func FuzzNormalAuthority(f *testing.F) {
-	for _, s := range []string{"api.example.com", "API.example.com.:443", "[2001:DB8::1]:6443", "[::ffff:1.2.3.4]", "a@b:1", "a:b:c", "[::1%25eth0]:1", ":443", "a:00443"} {
+	for _, s := range []string{"api.example.com", "API.example.com.:443", "[2001:DB8::1]:6443", "[::ffff:1.2.3.4]", "a@b:1", "a:b:c", "[::1%25eth0]:1", ":443", "a:00443", "a.."} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
