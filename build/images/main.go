@@ -13,7 +13,7 @@ import (
 )
 
 func main() {
-	dir := flag.String("dir", "bin/images", "where the image archives are written")
+	dir := flag.String("out", "bin/images", "where the image archives are written")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

@@ -42,6 +42,7 @@ var programs = []program{
 	{"kube-proxy", components, "k8s.io/kubernetes/cmd/kube-proxy", kubeFlags},
 	{"kubelet", components, "k8s.io/kubernetes/cmd/kubelet", kubeFlags},
 	{"kubectl", components, "k8s.io/kubernetes/cmd/kubectl", kubeFlags},
+	{"cri-images", components, module + "/" + components + "/cri-images", stripFlags},
 	{"pause", ".", module + "/test/cluster/pause", stripFlags},
 }
 
@@ -128,7 +129,9 @@ func binariesKey(ctx context.Context, root string) (string, error) {
 		return "", fmt.Errorf("go env: %w; is Go installed and in the PATH?", err)
 	}
 	fmt.Fprintf(hash, "%s%v\n", version, programs)
-	for _, file := range []string{components + "/go.mod", components + "/go.sum", "test/cluster/pause/main.go"} {
+	for _, file := range []string{
+		components + "/go.mod", components + "/go.sum", components + "/cri-images/main.go", "test/cluster/pause/main.go",
+	} {
 		content, err := os.ReadFile(filepath.Join(root, file))
 		if err != nil {
 			return "", err

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/kube-connector/kube-connector/build/image"
@@ -18,10 +20,10 @@ const ToolboxImage = "kube-connector/toolbox:dev"
 // LoadImage imports an image archive into the home node and returns when Pods
 // can use it.
 func (c *Cluster) LoadImage(ctx context.Context, tar string) error {
-	return loadImage(ctx, c.instance, tar)
+	return loadImage(ctx, c.instance, filepath.Dir(c.Kubectl), tar)
 }
 
-func loadImage(ctx context.Context, i instance, tar string) error {
+func loadImage(ctx context.Context, i instance, binaries, tar string) error {
 	tar, err := filepath.Abs(tar)
 	if err != nil {
 		return err
@@ -37,17 +39,17 @@ func loadImage(ctx context.Context, i instance, tar string) error {
 	if len(names) == 0 {
 		return fmt.Errorf("load image: %s has no image with a name in it: %s", tar, strings.TrimSpace(output))
 	}
-	// containerd's Kubernetes side learns of new images by events, and a Pod
-	// that is faster tries to pull the image from a registry that isn't there.
-	// It puts a label on those it knows.
+	// containerd's Kubernetes side learns of a new image by an event, in
+	// milliseconds or, on a busy disk, in seconds. A Pod that is faster tries to
+	// pull the image from a registry that isn't there.
 	return poll(ctx, readyTimeout, func(ctx context.Context) error {
+		known, err := exec.CommandContext(ctx, filepath.Join(binaries, "cri-images"), socket(i)).Output()
+		if err != nil {
+			return fmt.Errorf("list images: %w", err)
+		}
 		for _, name := range names {
-			listed, err := ctr(ctx, i, "images", "ls", "name=="+name)
-			if err != nil {
-				return err
-			}
-			if !strings.Contains(listed, "io.cri-containerd.image=managed") {
-				return fmt.Errorf("containerd's Kubernetes plugin has not taken over the image %s", name)
+			if !slices.Contains(strings.Fields(string(known)), name) {
+				return fmt.Errorf("containerd does not offer the image %s to the kubelet", name)
 			}
 		}
 		return nil
@@ -92,7 +94,7 @@ func loadOwnImages(ctx context.Context, i instance, binaries string) error {
 		toolbox,
 	} {
 		tar := filepath.Join(dir, "image.tar")
-		if err := errors.Join(image.Write(tar, img), loadImage(ctx, i, tar)); err != nil {
+		if err := errors.Join(image.Write(tar, img), loadImage(ctx, i, binaries, tar)); err != nil {
 			return err
 		}
 	}

@@ -40,18 +40,22 @@ func (c *Cluster) Install(ctx context.Context) error {
 		return err
 	}
 	defer os.RemoveAll(images)
+	step := steps(c.progress)
 	archives, err := product.Build(ctx, root, images, c.progress)
 	if err != nil {
 		return fmt.Errorf("install: %w", err)
 	}
+	step("images built")
 	for _, archive := range archives {
 		if err := c.LoadImage(ctx, archive); err != nil {
 			return fmt.Errorf("install: %w", err)
 		}
 	}
+	step("images loaded")
 	if err := c.apply(ctx, filepath.Join(root, "config", "default")); err != nil {
 		return fmt.Errorf("install: %w", err)
 	}
+	step("manifests applied")
 	client, err := kubernetes.NewForConfig(c.Home.RESTConfig())
 	if err != nil {
 		return err
@@ -62,6 +66,15 @@ func (c *Cluster) Install(ctx context.Context) error {
 	}
 	fmt.Fprintf(c.progress, "Kubernetes Connector is installed after %s\n", time.Since(began).Round(100*time.Millisecond))
 	return nil
+}
+
+// steps tells how long each step took.
+func steps(progress io.Writer) func(string) {
+	began := time.Now()
+	return func(step string) {
+		fmt.Fprintf(progress, "%s (%s)\n", step, time.Since(began).Round(100*time.Millisecond))
+		began = time.Now()
+	}
 }
 
 // apply applies a kustomization. The API server serves a new custom resource
