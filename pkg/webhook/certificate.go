@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	servertls "github.com/cert-manager/cert-manager/pkg/server/tls"
 	"github.com/cert-manager/cert-manager/pkg/server/tls/authority"
@@ -32,7 +33,8 @@ const (
 // in time.
 func NewCertificateSource(config *rest.Config, namespace string) *servertls.DynamicSource {
 	return &servertls.DynamicSource{
-		DNSNames: []string{dnsName(namespace)},
+		DNSNames:      []string{dnsName(namespace)},
+		RetryInterval: 100 * time.Millisecond, // until the CA has been made
 		Authority: &authority.DynamicAuthority{
 			SecretNamespace: namespace,
 			SecretName:      CASecretName,
