@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -94,7 +93,10 @@ func loadOwnImages(ctx context.Context, i instance, binaries string) error {
 		toolbox,
 	} {
 		tar := filepath.Join(dir, "image.tar")
-		if err := errors.Join(image.Write(tar, img), loadImage(ctx, i, binaries, tar)); err != nil {
+		if err := image.Write(tar, img); err != nil {
+			return err
+		}
+		if err := loadImage(ctx, i, binaries, tar); err != nil {
 			return err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,6 +15,10 @@ import (
 // lock is an exclusive lock on a file. The kernel releases it with the process,
 // however that ends.
 type lock struct{ file *os.File }
+
+// ours are the locks of this process. A lock that nobody referred to any more
+// would be given up by the garbage collector, which closes files.
+var ours sync.Map
 
 // heldError says that somebody else has the lock.
 type heldError struct{ holder string }
@@ -56,22 +61,25 @@ func tryLock(path string) (*lock, error) {
 		if err != nil {
 			return nil, errors.Join(err, file.Close())
 		}
-		return &lock{file: file}, nil
+		l := &lock{file: file}
+		ours.Store(l, nil)
+		return l, nil
 	}
 }
 
 func stillAt(file *os.File, path string) bool {
-	ours, err := file.Stat()
+	opened, err := file.Stat()
 	if err != nil {
 		return false
 	}
 	there, err := os.Stat(path)
-	return err == nil && os.SameFile(ours, there)
+	return err == nil && os.SameFile(opened, there)
 }
 
 // release gives the lock up and removes its file, and the directory if it was
 // the last thing in it.
 func (l *lock) release() error {
+	ours.Delete(l)
 	err := os.Remove(l.file.Name())
 	// Fails as long as anything else is in there.
 	_ = os.Remove(filepath.Dir(l.file.Name()))

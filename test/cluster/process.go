@@ -123,6 +123,9 @@ func tool(ctx context.Context, name string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Env = append(os.Environ(), "LC_ALL=C", "DEBIAN_FRONTEND=noninteractive")
 	output, err := cmd.CombinedOutput()
+	if err != nil && ctx.Err() != nil {
+		return "", context.Cause(ctx) // "signal: killed" would be a riddle
+	}
 	if err != nil {
 		return "", fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, strings.TrimSpace(string(output)))
 	}

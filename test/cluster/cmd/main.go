@@ -98,18 +98,17 @@ Two clusters are up: home, with a node, and target at %s.
   %s
   %s
 To remove them:
-  go run ./test/cluster/cmd down%s
+  %s
 `, c.Target.Address, command(dir, "get pods --all-namespaces"),
-		filepath.Join(dir, "kubectl")+" --kubeconfig "+filepath.Join(dir, "target.kubeconfig")+" get namespaces", ofInstance(name))
+		filepath.Join(dir, "kubectl")+" --kubeconfig "+filepath.Join(dir, "target.kubeconfig")+" get namespaces", downCommand(name))
 	return nil
 }
 
-// ofInstance is the flag that says which instance, if it needs to be said.
-func ofInstance(name string) string {
+func downCommand(name string) string {
 	if name == "demo" {
-		return ""
+		return "make cluster-down"
 	}
-	return " --name " + name
+	return "go run ./test/cluster/cmd down --name " + name
 }
 
 func command(dir, args string) string {
