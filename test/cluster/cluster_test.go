@@ -104,10 +104,7 @@ func observe(t *testing.T) machineState {
 	all, err := mounts()
 	require.NoError(t, err)
 	for _, m := range all {
-		// iproute2 makes this one for good when it is first used.
-		if m.point != "/run/netns" {
-			s.Mounts = append(s.Mounts, m.point)
-		}
+		s.Mounts = append(s.Mounts, m.point)
 	}
 	v1, v2, err := cgroupRoots()
 	require.NoError(t, err)
@@ -120,7 +117,9 @@ func observe(t *testing.T) machineState {
 	for _, dir := range []string{"/run", "/var/lib", "/var/log", "/opt", runRoot, dataRoot} {
 		s.Files = append(s.Files, glob(t, dir+"/*")...)
 	}
-	s.Files = slices.DeleteFunc(s.Files, func(file string) bool { return file == "/run/netns" })
+	for _, names := range []*[]string{&s.Links, &s.Namespaces, &s.Mounts, &s.Cgroups, &s.Files} {
+		*names = slices.DeleteFunc(*names, ofOthers)
+	}
 	for setting := range kernelSettings {
 		content, err := os.ReadFile(setting)
 		require.NoError(t, err)
@@ -132,19 +131,28 @@ func observe(t *testing.T) machineState {
 	return s
 }
 
-// glob lists names, without those of other instances, which may come and go.
 func glob(t *testing.T, pattern string) []string {
 	t.Helper()
 	names, err := filepath.Glob(pattern)
 	require.NoError(t, err)
-	return slices.DeleteFunc(names, func(name string) bool {
-		for other := range networks {
-			if other != selftest && (strings.Contains(name, "kc-"+other) || strings.HasPrefix(name, filepath.Join(runRoot, other)) || strings.HasPrefix(name, filepath.Join(dataRoot, other))) {
+	return names
+}
+
+// ofOthers tells whether a name is that of something of another instance, which
+// may come and go at any time, or of a directory that all share.
+func ofOthers(name string) bool {
+	for other := range networks {
+		for _, prefix := range []string{filepath.Join(runRoot, other), filepath.Join(dataRoot, other)} {
+			if other != selftest && strings.HasPrefix(name, prefix) {
 				return true
 			}
 		}
-		return name == runRoot || name == dataRoot
-	})
+		if other != selftest && strings.HasPrefix(filepath.Base(name), "kc-"+other) {
+			return true
+		}
+	}
+	// iproute2 mounts /run/netns for good when it is first used.
+	return slices.Contains([]string{runRoot, dataRoot, "/run/netns"}, name)
 }
 
 // TestInstance takes an instance through its life, one that begins badly.
