@@ -27,8 +27,8 @@ spec:
 // can see: files, its environment, other processes' environments and arguments.
 const searchScript = `cat >/tmp/wanted
 { find / -xdev -type f ! -path /tmp/wanted
-  find /var/run /dev/shm /run -type f; } | sort -u | xargs grep -lFf /tmp/wanted 2>/dev/null
-grep -lFf /tmp/wanted /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null
+  find /var/run /dev/shm -type f
+  ls /proc/[0-9]*/environ /proc/[0-9]*/cmdline; } 2>/dev/null | sort -u | xargs grep -lFf /tmp/wanted 2>/dev/null
 rm /tmp/wanted; echo "(end of search)"`
 
 // searchToken shows that the app cannot find the token.
@@ -66,7 +66,7 @@ func (s *story) searchToken(ctx context.Context) error {
 
 func (s *story) search(ctx context.Context, wanted string) (string, error) {
 	output, err := s.kubectl(ctx, "home", wanted, "-n", namespace, "exec", "-i", "deploy/app", "-c", "app", "--", "sh", "-c", searchScript)
-	fmt.Fprintf(s.out, "\napp$ find / -type f | xargs grep -lFf wanted; grep -lFf wanted /proc/*/environ /proc/*/cmdline\n")
+	fmt.Fprintf(s.out, "\napp$ { find / -type f; ls /proc/*/environ /proc/*/cmdline; } | xargs grep -lFf wanted\n")
 	s.print(output)
 	return output, err
 }

@@ -8,7 +8,7 @@ import (
 // authenticate, with which type of Secret.
 //
 // +kubebuilder:object:root=true
-// +kubebuilder:resource:scope=Cluster,categories=connectors
+// +kubebuilder:resource:scope=Cluster
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type ConnectorClass struct {
 	metav1.TypeMeta   `json:",inline"`
