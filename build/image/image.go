@@ -90,7 +90,7 @@ func Write(path string, img Image) (err error) {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(tmp.Name()) // gone already if the rename below succeeded
+	defer func() { _ = os.Remove(tmp.Name()) }() // gone already if the rename below succeeded
 	if err := tarball.Write(tag, built, tmp); err != nil {
 		return errors.Join(fmt.Errorf("write archive: %w", err), tmp.Close())
 	}

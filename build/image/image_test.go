@@ -2,6 +2,7 @@ package image
 
 import (
 	"archive/tar"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -52,7 +53,7 @@ func TestWriteLayer(t *testing.T) {
 	require.Len(t, layers, 1)
 	content, err := layers[0].Uncompressed()
 	require.NoError(t, err)
-	defer content.Close()
+	defer func() { _ = content.Close() }()
 
 	type seen struct {
 		Name, Link, Content string
@@ -62,7 +63,7 @@ func TestWriteLayer(t *testing.T) {
 	var got []seen
 	for in := tar.NewReader(content); ; {
 		header, err := in.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		require.NoError(t, err)

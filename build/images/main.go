@@ -15,9 +15,7 @@ import (
 func main() {
 	dir := flag.String("out", "bin/images", "where the image archives are written")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, *dir); err != nil {
+	if err := run(*dir); err != nil {
 		fmt.Fprintln(os.Stderr, "images:", err)
 		os.Exit(1)
 	}
@@ -25,7 +23,9 @@ func main() {
 
 // run builds from the working directory: `go run ./build/images` only works in
 // the source tree anyway.
-func run(ctx context.Context, dir string) error {
+func run(dir string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
 	archives, err := product.Build(ctx, ".", dir, os.Stderr)
 	if err != nil {
 		return err

@@ -33,7 +33,7 @@ func Build(ctx context.Context, root, dir string, progress io.Writer) ([]string,
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(bin)
+	defer func() { _ = os.RemoveAll(bin) }()
 
 	fmt.Fprintf(progress, "building images %s\n", strings.Join(Names, ", "))
 	if err := compile(ctx, root, bin); err != nil {

@@ -76,7 +76,7 @@ func Binaries(ctx context.Context, progress io.Writer) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer l.release()
+	defer func() { _ = l.release() }()
 	if complete(dir) {
 		return dir, nil // whoever had the lock has built them
 	}
@@ -165,7 +165,7 @@ func buildAll(ctx context.Context, root, dir string, progress io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(temp) // gone already if the rename below succeeded
+	defer func() { _ = os.RemoveAll(temp) }() // gone already if the rename below succeeded
 	for _, p := range programs {
 		stop := report(progress, "building "+p.name)
 		err := buildOne(ctx, root, temp, p)

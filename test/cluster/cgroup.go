@@ -74,7 +74,7 @@ func delegate(root string) error {
 func removeCgroup(i instance) error {
 	v1, v2, err := cgroupRoots()
 	if err != nil {
-		return nil // then there is none of ours either
+		return err
 	}
 	var errs []error
 	for _, root := range slices.Concat(v1, v2) {

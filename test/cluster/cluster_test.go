@@ -45,12 +45,7 @@ func TestMain(m *testing.M) {
 
 func needsMachine(t *testing.T) instance {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("brings up a cluster, which takes a while")
-	}
-	if err := checkRoot(); err != nil {
-		t.Skip(err)
-	}
+	require.NoError(t, checkRoot())
 	i, err := newInstance(selftest)
 	require.NoError(t, err)
 	return i
@@ -185,7 +180,7 @@ func TestInstance(t *testing.T) {
 
 	t.Run("is locked", func(t *testing.T) {
 		_, err := Up(ctx, Config{Name: selftest})
-		assert.ErrorContains(t, err, fmt.Sprintf("cluster selftest is in use by process %d (", os.Getpid()))
+		require.ErrorContains(t, err, fmt.Sprintf("cluster selftest is in use by process %d (", os.Getpid()))
 		assert.ErrorContains(t, Down(ctx, selftest, nil), "in use by process")
 	})
 	t.Run("can be attached to", func(t *testing.T) {
@@ -212,8 +207,8 @@ func TestInstance(t *testing.T) {
 	assert.Empty(t, survivors)
 	assert.Equal(t, before, observe(t))
 	_, err = Attach(selftest)
-	assert.ErrorContains(t, err, "cluster selftest is not up")
-	assert.NoError(t, Down(ctx, selftest, nil), "taking down what is not up is fine")
+	require.ErrorContains(t, err, "cluster selftest is not up")
+	require.NoError(t, Down(ctx, selftest, nil), "taking down what is not up is fine")
 	assert.Equal(t, before, observe(t))
 }
 
@@ -246,6 +241,7 @@ spec:
 `
 
 func testPods(ctx context.Context, t *testing.T, c *Cluster) {
+	t.Helper()
 	kubectl := func(stdin string, args ...string) (string, error) {
 		cmd := exec.CommandContext(ctx, c.Kubectl, append([]string{"--kubeconfig", c.Home.Kubeconfig}, args...)...)
 		cmd.Stdin = strings.NewReader(stdin)
@@ -274,20 +270,20 @@ func testPods(ctx context.Context, t *testing.T, c *Cluster) {
 	}))
 
 	output, err = kubectl("", "exec", "client", "--", "kubectl", "auth", "whoami", "-o", "jsonpath={.status.userInfo.username}")
-	assert.NoError(t, err, "a Pod asks its own API server: %s", output)
+	require.NoError(t, err, "a Pod asks its own API server: %s", output)
 	assert.Equal(t, "system:serviceaccount:default:default", output)
 
 	output, err = kubectl(string(c.Target.CA), "exec", "-i", "client", "--", "sh", "-c",
 		"cat > /tmp/ca; exec kubectl --server "+c.Target.Address+" --certificate-authority /tmp/ca --token none get --raw /version")
-	assert.ErrorContains(t, err, "exit status 1")
+	require.ErrorContains(t, err, "exit status 1")
 	assert.Contains(t, output, "Unauthorized", "the target answers a Pod, and trusts none of home's tokens")
 
 	output, err = kubectl("", "exec", "client", "--", "wget", "-q", "-O-", "http://192.0.2.1/")
-	assert.Error(t, err)
+	require.Error(t, err)
 	assert.Contains(t, output, "Network is unreachable", "nothing leads out")
 
 	output, err = kubectl("", "get", "events", "--field-selector", "type=Warning,involvedObject.kind=Pod,reason!=Unhealthy", "-o", "jsonpath={.items[*].message}")
-	assert.NoError(t, err, output)
+	require.NoError(t, err, output)
 	assert.Empty(t, output, "Pods run without warnings")
 }
 
@@ -298,7 +294,7 @@ func TestUpIsCancelled(t *testing.T) {
 	before := observe(t)
 	up, output := startUp(t, i, "kube-apiserver")
 	require.NoError(t, up.Process.Signal(syscall.SIGTERM))
-	assert.Error(t, up.Wait())
+	require.Error(t, up.Wait())
 	assert.Contains(t, output.String(), "terminated signal received")
 	assert.NotContains(t, output.String(), "the end of", "nobody wants the logs of what he has stopped himself")
 	assert.Equal(t, before, observe(t))

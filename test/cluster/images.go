@@ -78,7 +78,7 @@ func loadOwnImages(ctx context.Context, i instance, binaries string) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	toolbox, err := toolboxImage(ctx, binaries)
 	if err != nil {
 		return err

@@ -39,7 +39,7 @@ func (c *Cluster) Install(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(images)
+	defer func() { _ = os.RemoveAll(images) }()
 	step := steps(c.progress)
 	archives, err := product.Build(ctx, root, images, c.progress)
 	if err != nil {
@@ -179,7 +179,7 @@ func copyIndented(ctx context.Context, b *strings.Builder, open func(context.Con
 	if err != nil {
 		return // there is no log yet
 	}
-	defer stream.Close()
+	defer func() { _ = stream.Close() }()
 	content, err := io.ReadAll(stream)
 	if err != nil {
 		return

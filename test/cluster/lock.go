@@ -50,7 +50,7 @@ func tryLock(path string) (*lock, error) {
 		// A holder removes the file when it is done with it. A lock on a file
 		// that is no longer at path locks nobody out: try again.
 		if !stillAt(file, path) {
-			file.Close()
+			_ = file.Close()
 			continue
 		}
 		content := fmt.Sprintf("process %d (%s)\n", os.Getpid(), strings.Join(os.Args, " "))

@@ -35,7 +35,7 @@ func enter(file string, kind int) error {
 	if err != nil {
 		return fmt.Errorf("open namespace %s: %w", file, err)
 	}
-	defer unix.Close(fd)
+	defer func() { _ = unix.Close(fd) }()
 	if err := unix.Setns(fd, kind); err != nil {
 		return fmt.Errorf("enter namespace %s: %w", file, err)
 	}

@@ -40,7 +40,7 @@ func newProcess(i instance, name string) (*process, error) {
 
 // start starts a program on the calling thread, whose namespaces it inherits.
 func (p *process) start(program string, args ...string) error {
-	defer p.output.Close()
+	defer func() { _ = p.output.Close() }()
 	cmd := exec.Command(program, args...)
 	cmd.Stdout, cmd.Stderr = p.output, p.output
 	cmd.Dir = "/"

@@ -146,15 +146,19 @@ func evidenceOf(i instance) (evidence, error) {
 		}
 	}
 	// Whoever called is not to be killed, even from a shell inside.
-	for pid := os.Getpid(); pid > 1; {
+	for pid := os.Getpid(); pid > 1; pid = parentOf(pid) {
 		e.spared[pid] = true
-		s, err := statOf(pid)
-		if err != nil {
-			break
-		}
-		pid = s.parent
 	}
 	return e, nil
+}
+
+// parentOf is 0 for a process that has ended.
+func parentOf(pid int) int {
+	s, err := statOf(pid)
+	if err != nil {
+		return 0
+	}
+	return s.parent
 }
 
 // fileID tells files, and so namespaces, apart.

@@ -83,7 +83,7 @@ func TestParseStat(t *testing.T) {
 	assert.Equal(t, stat{name: "a ) b", state: 'Z', parent: 7}, got)
 	for _, bad := range []string{"", "42 name S 7", "42 (name)", "42 (name) S x"} {
 		_, err := parseStat(bad)
-		assert.Error(t, err, bad)
+		require.Error(t, err, bad)
 	}
 	own, err := statOf(os.Getpid())
 	require.NoError(t, err)
@@ -156,12 +156,12 @@ func TestPKI(t *testing.T) {
 	s, c := parse(server), parse(client)
 	for _, name := range []string{"kubernetes", net.IP(address.AsSlice()).String()} {
 		_, err = s.Verify(x509.VerifyOptions{Roots: pool, DNSName: name})
-		assert.NoError(t, err)
+		require.NoError(t, err)
 	}
 	_, err = c.Verify(x509.VerifyOptions{Roots: pool, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
-	assert.NoError(t, err)
+	require.NoError(t, err)
 	_, err = c.Verify(x509.VerifyOptions{Roots: pool, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
-	assert.Error(t, err, "a user's certificate must not serve")
+	require.Error(t, err, "a user's certificate must not serve")
 	assert.Equal(t, "admin", c.Subject.CommonName)
 	assert.Equal(t, []string{"system:masters"}, c.Subject.Organization)
 	assert.NotEqual(t, s.SerialNumber, c.SerialNumber)
@@ -207,7 +207,7 @@ func TestPoll(t *testing.T) {
 	assert.Equal(t, 3, calls)
 
 	err := poll(t.Context(), 3*pollEvery, func(ctx context.Context) error { return errors.New("never") })
-	assert.EqualError(t, err, "not within 150ms: never")
+	require.EqualError(t, err, "not within 150ms: never")
 
 	calls = 0
 	err = poll(t.Context(), pollEvery, func(ctx context.Context) error {
@@ -217,7 +217,7 @@ func TestPoll(t *testing.T) {
 		<-ctx.Done()
 		return ctx.Err()
 	})
-	assert.ErrorContains(t, err, "the reason", "a call that was cut short has nothing to say")
+	require.ErrorContains(t, err, "the reason", "a call that was cut short has nothing to say")
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -264,14 +264,14 @@ func TestAwait(t *testing.T) {
 
 	p = script(t, "echo thinking; exec sleep 60")
 	err = p.await(t.Context(), 10*pollEvery, notYet)
-	assert.ErrorContains(t, err, "home-part is not ready: not within 500ms: connection refused\n")
-	assert.ErrorContains(t, err, "  thinking")
-	assert.NoError(t, p.await(t.Context(), time.Minute, func(context.Context) error { return nil }))
+	require.ErrorContains(t, err, "home-part is not ready: not within 500ms: connection refused\n")
+	require.ErrorContains(t, err, "  thinking")
+	require.NoError(t, p.await(t.Context(), time.Minute, func(context.Context) error { return nil }))
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	err = p.await(ctx, time.Minute, notYet)
-	assert.ErrorIs(t, err, context.Canceled)
+	require.ErrorIs(t, err, context.Canceled)
 	assert.NotContains(t, err.Error(), "thinking", "who gives up is not interested in logs")
 }
 
@@ -319,12 +319,12 @@ func TestBinariesKey(t *testing.T) {
 
 func TestNodeReady(t *testing.T) {
 	node := &corev1.Node{}
-	assert.ErrorContains(t, nodeReady(node), "has not said")
+	require.ErrorContains(t, nodeReady(node), "has not said")
 	node.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionFalse, Message: "no network"}}
-	assert.ErrorContains(t, nodeReady(node), "no network")
+	require.ErrorContains(t, nodeReady(node), "no network")
 	node.Status.Conditions[0].Status = corev1.ConditionTrue
 	node.Spec.Taints = []corev1.Taint{{Key: "node.kubernetes.io/not-ready"}}
-	assert.ErrorContains(t, nodeReady(node), "not-ready")
+	require.ErrorContains(t, nodeReady(node), "not-ready")
 	node.Spec.Taints = nil
 	assert.NoError(t, nodeReady(node))
 }

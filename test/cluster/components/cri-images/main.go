@@ -31,7 +31,7 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
-	defer connection.Close()
+	defer func() { _ = connection.Close() }()
 	images, err := cri.NewImageServiceClient(connection).ListImages(ctx, &cri.ListImagesRequest{})
 	if err != nil {
 		return err
