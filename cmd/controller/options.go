@@ -40,6 +40,11 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 		}
 		return options{}, errUsage
 	}
+	if o.logLevel < slog.LevelDebug {
+		// Below it client-go logs what it reads, Secrets included.
+		fmt.Fprintf(stderr, "invalid value %q for flag -log-level: DEBUG is the least\n", o.logLevel)
+		return options{}, errUsage
+	}
 	if flags.NArg() > 0 {
 		fmt.Fprintf(stderr, "unexpected argument %q\n", flags.Arg(0))
 		flags.Usage()

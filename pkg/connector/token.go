@@ -10,9 +10,9 @@ import (
 var ErrInvalidToken = errors.New("not a token")
 
 var (
-	errEmptyToken        = invalidToken("it is empty")
+	errEmptyToken    = invalidToken("it is empty")
 	errTokenHasSpace = invalidToken("it has a line break or a space in it")
-	errTokenNotASCII     = invalidToken("it has characters that are not printable ASCII")
+	errTokenNotASCII = invalidToken("it has characters that are not printable ASCII")
 )
 
 type invalidToken string

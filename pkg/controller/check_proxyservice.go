@@ -28,11 +28,19 @@ func (r *reconciler) checkProxyService(ctx context.Context, e *evaluation) (find
 		// These do not pass by themselves: a quota, a policy, an immutable
 		// ConfigMap, too many certificates.
 		return bad(v1alpha1.ReasonProxyServiceNotFound,
-			"ConfigMap %q, which the sidecars need, cannot be written: %s", name, abbreviate(err.Error())), nil
+			"ConfigMap %q, which the sidecars need, cannot be written: %s", name, abbreviate(answerOf(err))), nil
 	case err != nil:
 		return finding{}, err
 	}
 	return good(v1alpha1.ReasonAmbassador, "Pods reach the cluster through the sidecar in them"), nil
+}
+
+// answerOf is what the API server said, without where we heard it.
+func answerOf(err error) string {
+	if answer := apierrors.APIStatus(nil); errors.As(err, &answer) {
+		return answer.Status().Message
+	}
+	return err.Error()
 }
 
 // abbreviate keeps a message of the API server from filling the status.

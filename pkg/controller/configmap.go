@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -46,7 +47,7 @@ func (r *reconciler) writeConnection(ctx context.Context, e *evaluation) error {
 		if says(existing, e.connector, data) {
 			return nil
 		}
-		if err := r.removeOthersData(ctx, existing, data); err != nil {
+		if err := r.removeOthersData(ctx, existing, e.connector, data); err != nil {
 			return fmt.Errorf("cleaning ConfigMap %q: %w", key.Name, err)
 		}
 	}
@@ -102,24 +103,27 @@ func says(configMap *corev1.ConfigMap, c *v1alpha1.Connector, data map[string]st
 		metav1.IsControlledBy(configMap, c)
 }
 
-// removeOthersData removes what others put into the ConfigMap. An apply does
-// not: it leaves alone what it does not speak of, and a ca.crt of somebody else
-// would be trusted by the sidecars.
-func (r *reconciler) removeOthersData(ctx context.Context, configMap *corev1.ConfigMap, data map[string]string) error {
+// removeOthersData removes what others put into the ConfigMap, and the mark of a
+// predecessor. An apply does not: it leaves alone what it does not speak of, and
+// a ca.crt of somebody else would be trusted by the sidecars.
+func (r *reconciler) removeOthersData(ctx context.Context, configMap *corev1.ConfigMap, c *v1alpha1.Connector, data map[string]string) error {
 	extra := make(map[string]any)
 	for key := range configMap.Data {
 		if _, ok := data[key]; !ok {
 			extra[key] = nil
 		}
 	}
-	if len(extra) == 0 && len(configMap.BinaryData) == 0 {
+	metadata := map[string]any{"resourceVersion": configMap.ResourceVersion}
+	hasPredecessor := !metav1.IsControlledBy(configMap, c)
+	if hasPredecessor {
+		metadata["ownerReferences"] = slices.DeleteFunc(slices.Clone(configMap.OwnerReferences), func(owner metav1.OwnerReference) bool {
+			return owner.Controller != nil && *owner.Controller
+		})
+	}
+	if len(extra) == 0 && len(configMap.BinaryData) == 0 && !hasPredecessor {
 		return nil
 	}
-	patch, err := json.Marshal(map[string]any{
-		"metadata":   map[string]any{"resourceVersion": configMap.ResourceVersion},
-		"data":       extra,
-		"binaryData": nil,
-	})
+	patch, err := json.Marshal(map[string]any{"metadata": metadata, "data": extra, "binaryData": nil})
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,7 @@ const (
 	fieldOwner = "connector-controller"
 	// concurrentReconciles bounds how many Connectors are looked at at once. A
 	// reconcile waits for a probe no longer than patience.
-	concurrentReconciles = 10
+	concurrentReconciles = 16
 )
 
 // Options of the controller.

@@ -20,7 +20,7 @@ import (
 // patience is how long a reconcile waits for an answer of the target. Most come
 // within it, and the status is written once; after it the status says what is
 // known so far, and the answer starts a reconcile of its own.
-const patience = time.Second
+const patience = 500 * time.Millisecond
 
 // pauses are the pauses before a probe is tried again that failed where the same
 // one succeeded before, so that a lost packet does not show in the status.

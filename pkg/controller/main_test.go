@@ -1,0 +1,194 @@
+package controller_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"go.uber.org/goleak"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	"sigs.k8s.io/yaml"
+
+	"github.com/kube-connector/kube-connector/pkg/controller"
+	"github.com/kube-connector/kube-connector/test/apiserver"
+)
+
+const systemNamespace = "connectors-system"
+
+// site is an API server with the controller at work on it, as the user and with
+// the rights that config/rbac gives it.
+type site struct {
+	config *rest.Config
+	// admin may do everything and reads no cache.
+	admin client.Client
+	// manager is the controller's.
+	manager ctrl.Manager
+}
+
+var (
+	// patient looks at Connectors only when something changes in its cluster, so
+	// that a test of a watch does not pass by the schedule.
+	patient *site
+	// eager looks at Connectors all the time. It is the cluster that Connectors of
+	// patient point to, too.
+	eager *site
+	// logs are all that the controllers log at the most talkative level that
+	// cmd/controller allows.
+	logs safeBuffer
+)
+
+func TestMain(m *testing.M) {
+	leaks := goleak.IgnoreCurrent()
+	code, err := runTests(m)
+	if err == nil && code == 0 {
+		err = goleak.Find(leaks,
+			// klog flushes for as long as the process lives.
+			goleak.IgnoreTopFunction("k8s.io/klog/v2.(*flushDaemon).run.func1"),
+			// client-go's metadata client leaves this behind when a watch stops in the
+			// middle of an event.
+			goleak.IgnoreTopFunction("k8s.io/apimachinery/pkg/watch.(*filteredWatch).loop"))
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func runTests(m *testing.M) (code int, err error) {
+	logger := logr.FromSlogHandler(slog.NewJSONHandler(&logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	ctrl.SetLogger(logger)
+	klog.SetLogger(logger)
+
+	const never = time.Hour
+	var stops []func() error
+	defer func() {
+		for _, stop := range stops {
+			err = errors.Join(err, stop())
+		}
+	}()
+	for _, s := range []struct {
+		site     **site
+		schedule controller.Schedule
+	}{
+		{&patient, controller.Schedule{Ready: never, Failing: never, FailingFor: never, Failed: never}},
+		{&eager, controller.Schedule{Ready: 200 * time.Millisecond, Failing: 200 * time.Millisecond, FailingFor: never, Failed: never}},
+	} {
+		started, stop, err := startSite(s.schedule)
+		if stop != nil {
+			stops = append(stops, stop)
+		}
+		if err != nil {
+			return 1, err
+		}
+		*s.site = started
+	}
+	return m.Run(), nil
+}
+
+// startSite starts an API server and the controller on it. The function it
+// returns stops what was started, even if there is an error too.
+func startSite(schedule controller.Schedule) (*site, func() error, error) {
+	server, err := apiserver.Run()
+	if err != nil {
+		return nil, nil, err
+	}
+	s := &site{config: server.Config}
+	if err := s.install(); err != nil {
+		return nil, server.Stop, err
+	}
+
+	options, err := controller.ManagerOptions()
+	if err != nil {
+		return nil, server.Stop, err
+	}
+	options.Metrics = metricsserver.Options{BindAddress: "0"}
+	skip := true
+	options.Controller.SkipNameValidation = &skip // there are two in this process
+	user := rest.CopyConfig(server.Config)
+	user.Impersonate.UserName = "system:serviceaccount:" + systemNamespace + ":connector-controller"
+	user.Impersonate.Groups = []string{"system:serviceaccounts", "system:authenticated"}
+	if s.manager, err = ctrl.NewManager(user, options); err != nil {
+		return nil, server.Stop, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	if err := controller.Add(ctx, s.manager, controller.Options{SystemNamespace: systemNamespace, Schedule: schedule}); err != nil {
+		cancel()
+		return nil, server.Stop, err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- s.manager.Start(ctx) }()
+	stop := func() error {
+		cancel()
+		return errors.Join(<-ended, server.Stop())
+	}
+	if !s.manager.GetCache().WaitForCacheSync(ctx) {
+		return nil, stop, errors.New("the caches of the controller do not sync")
+	}
+	return s, stop, nil
+}
+
+// install installs what config/default would, as far as the controller needs it.
+func (s *site) install() error {
+	options, err := controller.ManagerOptions()
+	if err != nil {
+		return err
+	}
+	if s.admin, err = client.New(s.config, client.Options{Scheme: options.Scheme}); err != nil {
+		return err
+	}
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: systemNamespace}}
+	if err := s.admin.Create(context.Background(), namespace); err != nil {
+		return err
+	}
+	for _, file := range []string{"rbac/controller_role.yaml", "connectorclass/k8s.yaml"} {
+		content, err := os.ReadFile(filepath.Join("..", "..", "config", file))
+		if err != nil {
+			return err
+		}
+		for document := range strings.SplitSeq(string(content), "\n---\n") {
+			object := &unstructured.Unstructured{}
+			if err := yaml.Unmarshal([]byte(document), &object.Object); err != nil {
+				return fmt.Errorf("%s: %w", file, err)
+			}
+			if err := s.admin.Create(context.Background(), object); err != nil {
+				return fmt.Errorf("%s: %w", file, err)
+			}
+		}
+	}
+	return nil
+}
+
+// safeBuffer is a buffer that many may write to.
+type safeBuffer struct {
+	mu     sync.Mutex
+	buffer bytes.Buffer
+}
+
+func (b *safeBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.Write(p)
+}
+
+func (b *safeBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.String()
+}

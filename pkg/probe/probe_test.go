@@ -1,0 +1,384 @@
+package probe_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/kube-connector/kube-connector/pkg/connector"
+	"github.com/kube-connector/kube-connector/pkg/probe"
+)
+
+const token = "the-token-that-nobody-may-see"
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestAlive(t *testing.T) {
+	for status, want := range map[int]probe.Kind{
+		200: 0, 301: 0, 401: 0, 403: 0, 404: 0, 429: 0, 499: 0,
+		500: probe.ServerError, 502: probe.ServerError, 503: probe.ServerError, 599: probe.ServerError,
+	} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			server := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				require.Equal(t, "GET /livez", r.Method+" "+r.URL.Path)
+				require.Empty(t, r.Header.Get("Authorization"), "liveness needs no token")
+				w.WriteHeader(status)
+			})
+			requireKind(t, want, open(t, server.URL, server).Alive(t.Context()))
+		})
+	}
+}
+
+func TestAccepts(t *testing.T) {
+	const me = `{"kind":"SelfSubjectReview","apiVersion":"authentication.k8s.io/v1","status":{"userInfo":{"username":"jane"}}}`
+	for name, tc := range map[string]struct {
+		status int
+		body   string
+		want   probe.Kind
+		text   string
+	}{
+		"created":          {201, me, 0, ""},
+		"ok":               {200, me, 0, ""},
+		"401":              {401, `{"kind":"Status"}`, probe.Unauthenticated, "the cluster refuses the token (401 Unauthorized)"},
+		"403":              {403, "", probe.Unauthorized, "403 Forbidden"},
+		"429":              {429, "", probe.UnexpectedAnswer, "429 Too Many Requests"},
+		"a redirect":       {302, "", probe.UnexpectedAnswer, "302 Found"},
+		"500":              {500, "", probe.ServerError, "500 Internal Server Error"},
+		"an odd status":    {799, "", probe.ServerError, "(799)"},
+		"a login page":     {200, "<html>please log in</html>", probe.UnexpectedAnswer, "check host, port and path of spec.address"},
+		"another kind":     {200, `{"kind":"Status","status":"Success"}`, probe.UnexpectedAnswer, "no SelfSubjectReview"},
+		"nobody":           {201, `{"kind":"SelfSubjectReview"}`, probe.UnexpectedAnswer, "no SelfSubjectReview"},
+		"anonymous":        {201, strings.Replace(me, "jane", "system:anonymous", 1), probe.UnexpectedAnswer, "takes the call for an anonymous one"},
+		"the token echoed": {200, token, probe.UnexpectedAnswer, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				require.Equal(t, "POST /some/prefix/apis/authentication.k8s.io/v1/selfsubjectreviews", r.Method+" "+r.URL.Path)
+				require.Equal(t, "Bearer "+token, r.Header.Get("Authorization"))
+				w.Header().Set("Location", "https://elsewhere/"+token)
+				w.WriteHeader(tc.status)
+				fmt.Fprint(w, tc.body)
+			})
+			err := open(t, server.URL+"/some/prefix", server).Accepts(t.Context(), token)
+			requireKind(t, tc.want, err)
+			if tc.want != 0 {
+				require.ErrorContains(t, err, tc.text)
+			}
+		})
+	}
+}
+
+// Servers before Kubernetes 1.28 know no SelfSubjectReview.
+func TestAcceptsOnOldServers(t *testing.T) {
+	for name, tc := range map[string]struct {
+		status int
+		body   string
+		want   probe.Kind
+	}{
+		"good":          {200, `{"kind":"APIGroupList","groups":[]}`, 0},
+		"good, new":     {200, `{"kind":"APIGroupDiscoveryList"}`, 0},
+		"bad token":     {401, "", probe.Unauthenticated},
+		"forbidden":     {403, "", probe.Unauthorized},
+		"not found too": {404, "", probe.UnexpectedAnswer},
+		"a page":        {200, "hello", probe.UnexpectedAnswer},
+		"broken":        {503, "", probe.ServerError},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				require.Equal(t, "Bearer "+token, r.Header.Get("Authorization"))
+				if r.URL.Path != "/apis" {
+					http.NotFound(w, r)
+					return
+				}
+				w.WriteHeader(tc.status)
+				fmt.Fprint(w, tc.body)
+			})
+			requireKind(t, tc.want, open(t, server.URL, server).Accepts(t.Context(), token))
+		})
+	}
+}
+
+func TestRedirectsAreNotFollowed(t *testing.T) {
+	var stolen atomic.Int64
+	thief := serve(t, func(http.ResponseWriter, *http.Request) { stolen.Add(1) })
+	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, thief.URL, http.StatusTemporaryRedirect)
+	})
+	target := open(t, server.URL, server, thief)
+	require.NoError(t, target.Alive(t.Context()))
+	requireKind(t, probe.UnexpectedAnswer, target.Accepts(t.Context(), token))
+	require.Zero(t, stolen.Load())
+}
+
+func TestProxiesAreNotUsed(t *testing.T) {
+	var stolen atomic.Int64
+	thief := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { stolen.Add(1) }))
+	t.Cleanup(thief.Close)
+	for _, name := range []string{"HTTPS_PROXY", "https_proxy", "ALL_PROXY"} {
+		t.Setenv(name, thief.URL)
+	}
+	// Not a loopback address, for which proxies are never used.
+	address, err := connector.ParseAddress("https://proxied.invalid")
+	require.NoError(t, err)
+	target, err := probe.NewTarget(address, nil)
+	require.NoError(t, err)
+	defer target.Close()
+	requireKind(t, probe.ConnectionFailed, target.Accepts(t.Context(), token))
+	require.Zero(t, stolen.Load())
+}
+
+func TestCertificates(t *testing.T) {
+	now := time.Now()
+	ca := newCA(t, "Our CA")
+	other := newCA(t, "Another CA")
+	valid := leaf{name: "kube-apiserver", hosts: []string{"127.0.0.1"}, from: now.Add(-time.Hour), to: now.Add(time.Hour)}
+	for name, tc := range map[string]struct {
+		leaf func(*leaf)
+		ca   authority
+		want string // "" is trusted
+	}{
+		"good":      {func(*leaf) {}, ca, ""},
+		"other CA":  {func(*leaf) {}, other, `the certificate of "CN=kube-apiserver" is not trusted: its CA "CN=Another CA" is unknown; put that CA into a Secret named by spec.caCertSecretRef, or under ca.crt beside the token`},
+		"no name":   {func(l *leaf) { l.name = "" }, other, `the certificate of SHA-256 `},
+		"bad name":  {func(l *leaf) { l.name = "a\"b\n" + strings.Repeat("x", 200) }, other, `"CN=a\?b?` + strings.Repeat("x", 60)},
+		"host":      {func(l *leaf) { l.hosts = []string{"a.example", "b.example", "10.0.0.1", "c.example"} }, ca, `is not for 127.0.0.1 but for "a.example, b.example, c.example", …`},
+		"no host":   {func(l *leaf) { l.hosts = nil }, ca, `but for no host at all`},
+		"expired":   {func(l *leaf) { l.to = now.Add(-time.Minute) }, ca, `the certificate of "CN=kube-apiserver" has expired; renew it`},
+		"not yet":   {func(l *leaf) { l.from = now.Add(time.Minute) }, ca, `is not valid yet; check the clocks`},
+		"for mails": {func(l *leaf) { l.usage = x509.ExtKeyUsageEmailProtection }, ca, `must not be used for this by its own rules`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := valid
+			l.usage = x509.ExtKeyUsageServerAuth
+			tc.leaf(&l)
+			server := unstarted(func(http.ResponseWriter, *http.Request) {})
+			server.TLS = &tls.Config{Certificates: []tls.Certificate{tc.ca.issue(t, l)}}
+			server.StartTLS()
+			t.Cleanup(server.Close)
+			address, err := connector.ParseAddress(server.URL)
+			require.NoError(t, err)
+			target, err := probe.NewTarget(address, []*x509.Certificate{ca.certificate})
+			require.NoError(t, err)
+			defer target.Close()
+
+			err = target.Alive(t.Context())
+			if tc.want == "" {
+				require.NoError(t, err)
+				return
+			}
+			requireKind(t, probe.CertificateInvalid, err)
+			require.ErrorContains(t, err, tc.want)
+			require.NotContains(t, err.Error(), "\n")
+			require.Less(t, len(err.Error()), 400)
+		})
+	}
+}
+
+func TestSelfSigned(t *testing.T) {
+	server := serve(t, func(http.ResponseWriter, *http.Request) {})
+	err := open(t, server.URL).Alive(t.Context())
+	requireKind(t, probe.CertificateInvalid, err)
+	require.ErrorContains(t, err, `the certificate of "O=Acme Co" is not trusted: it is its own CA; put that CA into`)
+}
+
+func TestConnectionFailed(t *testing.T) {
+	for name, tc := range map[string]struct {
+		serve func(net.Conn)
+		want  string
+	}{
+		"closed at once": {func(net.Conn) {}, "the server "},
+		"plain HTTP": {func(c net.Conn) {
+			_, _ = c.Read(make([]byte, 1))
+			fmt.Fprint(c, "HTTP/1.0 400 Bad Request\r\n\r\n"+token)
+		}, "the server does not speak TLS"},
+		"another protocol": {func(c net.Conn) { fmt.Fprint(c, "SSH-2.0-OpenSSH "+token+"\r\n") }, "the server does not speak TLS"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			url := listen(t, tc.serve)
+			err := open(t, url).Alive(t.Context())
+			requireKind(t, probe.ConnectionFailed, err)
+			require.ErrorContains(t, err, tc.want)
+		})
+	}
+
+	t.Run("refused", func(t *testing.T) {
+		server := serve(t, func(http.ResponseWriter, *http.Request) {})
+		server.Close()
+		err := open(t, server.URL).Alive(t.Context())
+		requireKind(t, probe.ConnectionFailed, err)
+		require.ErrorContains(t, err, "connection refused")
+	})
+	t.Run("no such host", func(t *testing.T) {
+		err := open(t, "https://no-such-host.invalid").Alive(t.Context())
+		requireKind(t, probe.ConnectionFailed, err)
+		require.ErrorContains(t, err, "the host name ")
+	})
+	t.Run("client certificates wanted", func(t *testing.T) {
+		server := unstarted(func(http.ResponseWriter, *http.Request) {})
+		server.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert}
+		server.StartTLS()
+		t.Cleanup(server.Close)
+		err := open(t, server.URL, server).Alive(t.Context())
+		requireKind(t, probe.ConnectionFailed, err)
+		require.ErrorContains(t, err, "client certificates")
+	})
+	t.Run("TLS too old", func(t *testing.T) {
+		server := unstarted(func(http.ResponseWriter, *http.Request) {})
+		server.TLS = &tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10} //nolint:gosec // that is the point
+		server.StartTLS()
+		t.Cleanup(server.Close)
+		requireKind(t, probe.ConnectionFailed, open(t, server.URL, server).Alive(t.Context()))
+	})
+	t.Run("answer in the middle of which the server goes", func(t *testing.T) {
+		server := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "1000")
+			fmt.Fprint(w, token)
+			panic(http.ErrAbortHandler)
+		})
+		requireKind(t, probe.ConnectionFailed, open(t, server.URL, server).Accepts(t.Context(), token))
+	})
+	t.Run("not HTTP after the handshake", func(t *testing.T) {
+		server := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			conn, _, err := w.(http.Hijacker).Hijack()
+			if err == nil {
+				fmt.Fprint(conn, "220 "+token+" ESMTP\r\n")
+				conn.Close()
+			}
+		})
+		requireKind(t, probe.ConnectionFailed, open(t, server.URL, server).Accepts(t.Context(), token))
+	})
+}
+
+func TestHangingServerIsGivenUp(t *testing.T) {
+	for name, handler := range map[string]http.HandlerFunc{
+		"no answer": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+		"slow body": func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusOK)
+			w.(http.Flusher).Flush()
+			<-r.Context().Done()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := serve(t, handler)
+			start := time.Now()
+			err := open(t, server.URL, server).Alive(t.Context())
+			requireKind(t, probe.ConnectionFailed, err)
+			require.ErrorContains(t, err, "no answer within 5s")
+			require.Less(t, time.Since(start), 8*time.Second)
+		})
+	}
+	t.Run("cancelled", func(t *testing.T) {
+		t.Parallel()
+		ctx, cancel := context.WithCancel(t.Context())
+		server := serve(t, func(_ http.ResponseWriter, r *http.Request) {
+			cancel()
+			<-r.Context().Done()
+		})
+		start := time.Now()
+		requireKind(t, probe.ConnectionFailed, open(t, server.URL, server).Alive(ctx))
+		require.Less(t, time.Since(start), 4*time.Second)
+	})
+}
+
+func TestAnswersAreBounded(t *testing.T) {
+	t.Run("body", func(t *testing.T) {
+		var written atomic.Int64
+		server := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			chunk := make([]byte, 64<<10)
+			for r.Context().Err() == nil && written.Load() < 1<<30 {
+				n, err := w.Write(chunk)
+				if err != nil {
+					return
+				}
+				written.Add(int64(n))
+			}
+		})
+		require.NoError(t, open(t, server.URL, server).Alive(t.Context()))
+		require.Less(t, written.Load(), int64(64<<20), "the rest of the body is not read")
+	})
+	t.Run("header", func(t *testing.T) {
+		server := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X", strings.Repeat("x", 1<<20)) })
+		requireKind(t, probe.ConnectionFailed, open(t, server.URL, server).Alive(t.Context()))
+	})
+}
+
+// requireKind requires an error of a kind, 0 for none, and that it does not show
+// the token.
+func requireKind(t *testing.T, want probe.Kind, err error) {
+	t.Helper()
+	if want == 0 {
+		require.NoError(t, err)
+		return
+	}
+	var failure *probe.Error
+	require.ErrorAs(t, err, &failure)
+	require.Equal(t, want, failure.Kind, "%v", err)
+	require.NotContains(t, err.Error(), token)
+	require.NotContains(t, fmt.Sprintf("%#v %+v", err, errors.Unwrap(err)), token)
+}
+
+// open is the target at a URL that trusts the certificates of the servers.
+func open(t *testing.T, url string, trusted ...*httptest.Server) *probe.Target {
+	t.Helper()
+	address, err := connector.ParseAddress(url)
+	require.NoError(t, err)
+	var ca []*x509.Certificate
+	for _, server := range trusted {
+		ca = append(ca, server.Certificate())
+	}
+	target, err := probe.NewTarget(address, ca)
+	require.NoError(t, err)
+	t.Cleanup(target.Close)
+	return target
+}
+
+func serve(t *testing.T, handler http.HandlerFunc) *httptest.Server {
+	t.Helper()
+	server := unstarted(handler)
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	return server
+}
+
+func unstarted(handler http.HandlerFunc) *httptest.Server {
+	server := httptest.NewUnstartedServer(handler)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	return server
+}
+
+// listen serves one connection of a protocol of the test's.
+func listen(t *testing.T, serve func(net.Conn)) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			serve(conn)
+			conn.Close()
+		}
+	}()
+	t.Cleanup(func() { listener.Close(); <-done })
+	return (&url.URL{Scheme: "https", Host: listener.Addr().String()}).String()
+}
