@@ -1,0 +1,161 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/kube-connector/kube-connector/test/apiserver"
+)
+
+func TestVersion(t *testing.T) {
+	var stdout, stderr bytes.Buffer
+	require.NoError(t, run(t.Context(), []string{"version"}, &stdout, &stderr))
+	require.NotEmpty(t, stdout.String())
+	require.Empty(t, stderr.String())
+}
+
+func TestUsage(t *testing.T) {
+	for _, tc := range []struct {
+		args []string
+		err  error
+		told string
+	}{
+		{[]string{"-h"}, flag.ErrHelp, "Usage: controller [flags]"},
+		{[]string{"--no-such-flag"}, errUsage, "flag provided but not defined"},
+		{[]string{"start"}, errUsage, `unexpected argument "start"`},
+		{[]string{"--log-level=loud"}, errUsage, "invalid value"},
+		// client-go logs what it reads at such levels, Secrets included.
+		{[]string{"--log-level=DEBUG-4"}, errUsage, "DEBUG is the least"},
+	} {
+		var stdout, stderr bytes.Buffer
+		require.ErrorIs(t, run(t.Context(), tc.args, &stdout, &stderr), tc.err, tc.args)
+		require.Contains(t, stderr.String(), tc.told)
+		require.Empty(t, stdout.String())
+	}
+}
+
+func TestOldClusterIsRefused(t *testing.T) {
+	for version, want := range map[string]string{
+		"v1.29.14":        "the cluster runs Kubernetes v1.29.14; at least 1.30 is needed, for native sidecars: upgrade the cluster",
+		"v1.28.0-eks-123": "at least 1.30 is needed",
+		"nonsense":        `the API server says its version is "nonsense"`,
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprintf(w, `{"gitVersion":%q}`, version)
+		}))
+		require.ErrorContains(t, serve(t.Context(), &rest.Config{Host: server.URL}, options{}), want)
+		server.Close()
+	}
+	for _, version := range []string{"v1.30.0", "v1.30.1-gke.100", "v1.36.3+k3s1", "v2.0.0"} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprintf(w, `{"gitVersion":%q}`, version)
+		}))
+		require.NoError(t, checkVersion(&rest.Config{Host: server.URL}), version)
+		server.Close()
+	}
+}
+
+// The program leads, serves its probes, logs JSON, and lets the Lease go when it
+// ends, so that the next one need not wait.
+func TestRun(t *testing.T) {
+	cluster := apiserver.Start(t)
+	clients, err := kubernetes.NewForConfig(cluster)
+	require.NoError(t, err)
+	_, err = clients.CoreV1().Namespaces().Create(t.Context(),
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "system"}}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	t.Setenv(clientcmd.RecommendedConfigPathEnvVar, kubeconfig(t, cluster))
+	health := freeAddress(t)
+
+	var stdout, stderr safeBuffer // klog writes for as long as the process lives
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- run(ctx, []string{
+			"--leader-elect", "--system-namespace=system", "--metrics-bind-address=0", "--health-probe-bind-address=" + health,
+		}, &stdout, &stderr)
+	}()
+
+	holder := func() string {
+		lease, err := clients.CoordinationV1().Leases("system").Get(t.Context(), leaseName, metav1.GetOptions{})
+		if err != nil || lease.Spec.HolderIdentity == nil {
+			return ""
+		}
+		return *lease.Spec.HolderIdentity
+	}
+	require.Eventually(t, func() bool { return holder() != "" }, 30*time.Second, 50*time.Millisecond)
+	for _, path := range []string{"/healthz", "/readyz"} {
+		require.EventuallyWithT(t, func(t *assert.CollectT) {
+			response, err := http.Get("http://" + health + path)
+			if assert.NoError(t, err) {
+				response.Body.Close()
+				assert.Equal(t, http.StatusOK, response.StatusCode)
+			}
+		}, 10*time.Second, 50*time.Millisecond)
+	}
+	cancel()
+	require.NoError(t, <-ended)
+	require.Empty(t, holder(), "the Lease is let go")
+	require.NotEmpty(t, stderr.content())
+	for line := range bytes.Lines(stderr.content()) {
+		require.True(t, json.Valid(line), "%s", line)
+	}
+}
+
+// safeBuffer is a buffer that many may write to.
+type safeBuffer struct {
+	mu     sync.Mutex
+	buffer bytes.Buffer
+}
+
+func (b *safeBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.Write(p)
+}
+
+func (b *safeBuffer) content() []byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return bytes.Clone(b.buffer.Bytes())
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, listener.Close())
+	return listener.Addr().String()
+}
+
+// kubeconfig writes the access to a cluster into a file.
+func kubeconfig(t *testing.T, cluster *rest.Config) string {
+	t.Helper()
+	config := clientcmdapi.NewConfig()
+	config.Clusters["c"] = &clientcmdapi.Cluster{Server: cluster.Host, CertificateAuthorityData: cluster.CAData}
+	config.AuthInfos["u"] = &clientcmdapi.AuthInfo{ClientCertificateData: cluster.CertData, ClientKeyData: cluster.KeyData}
+	config.Contexts["x"] = &clientcmdapi.Context{Cluster: "c", AuthInfo: "u"}
+	config.CurrentContext = "x"
+	path := filepath.Join(t.TempDir(), "kubeconfig")
+	require.NoError(t, clientcmd.WriteToFile(*config, path))
+	return path
+}
