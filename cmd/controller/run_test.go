@@ -107,7 +107,7 @@ func TestRun(t *testing.T) {
 		require.EventuallyWithT(t, func(t *assert.CollectT) {
 			response, err := http.Get("http://" + health + path)
 			if assert.NoError(t, err) {
-				response.Body.Close()
+				assert.NoError(t, response.Body.Close())
 				assert.Equal(t, http.StatusOK, response.StatusCode)
 			}
 		}, 10*time.Second, 50*time.Millisecond)

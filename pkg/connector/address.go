@@ -44,55 +44,55 @@ type Address struct {
 // User info, query, fragment, percent-encoding and dot segments are refused,
 // so that an address has one meaning only. Errors wrap ErrInvalidAddress.
 func ParseAddress(s string) (Address, error) {
-	bad := func(format string, args ...any) (Address, error) {
+	bad := func(format string, args ...any) error {
 		reason := fmt.Sprintf(format, args...)
 		if strings.Contains(s, "@") {
-			return Address{}, fmt.Errorf("%w: %s", ErrInvalidAddress, reason) // there may be a password in it
+			return fmt.Errorf("%w: %s", ErrInvalidAddress, reason) // there may be a password in it
 		}
-		return Address{}, fmt.Errorf("%w %q: %s", ErrInvalidAddress, abbreviate(s), reason)
+		return fmt.Errorf("%w %q: %s", ErrInvalidAddress, abbreviate(s), reason)
 	}
 	if len(s) > maxAddressLength {
-		return bad("longer than %d bytes", maxAddressLength)
+		return Address{}, bad("longer than %d bytes", maxAddressLength)
 	}
 	if !strings.HasPrefix(s, "https://") {
-		return bad("must start with https://, because the token is only sent over verified TLS")
+		return Address{}, bad("must start with https://, because the token is only sent over verified TLS")
 	}
 	u, err := url.Parse(s)
 	if err != nil {
-		return bad("not a URL; write it as https://host:port")
+		return Address{}, bad("not a URL; write it as https://host:port")
 	}
 	switch {
 	case u.Opaque != "" || u.Host == "":
-		return bad("has no host; write it as https://host:port")
+		return Address{}, bad("has no host; write it as https://host:port")
 	case u.User != nil:
-		return bad("must not carry user info; credentials belong into the Secret")
+		return Address{}, bad("must not carry user info; credentials belong into the Secret")
 	case u.RawQuery != "" || u.ForceQuery:
-		return bad("must not have a query")
+		return Address{}, bad("must not have a query")
 	case u.Fragment != "" || strings.Contains(s, "#"):
-		return bad("must not have a fragment")
+		return Address{}, bad("must not have a fragment")
 	}
 	host := strings.ToLower(u.Hostname())
 	if err := checkHost(host, strings.HasPrefix(u.Host, "[")); err != nil {
-		return bad("%v", err)
+		return Address{}, bad("%v", err)
 	}
 	port := u.Port()
 	if strings.HasSuffix(u.Host, ":") {
-		return bad("the port is empty")
+		return Address{}, bad("the port is empty")
 	}
 	if port != "" {
 		n, err := strconv.ParseUint(port, 10, 16)
 		if err != nil || n == 0 || port[0] == '0' {
-			return bad("the port must be a number from 1 to 65535")
+			return Address{}, bad("the port must be a number from 1 to 65535")
 		}
 	}
 	prefix := strings.TrimSuffix(u.EscapedPath(), "/")
 	if prefix != "" {
 		if !prefixPattern.MatchString(prefix) {
-			return bad("the path may hold letters, digits and . _ ~ - between single slashes only")
+			return Address{}, bad("the path may hold letters, digits and . _ ~ - between single slashes only")
 		}
 		for segment := range strings.SplitSeq(prefix, "/") {
 			if segment == "." || segment == ".." {
-				return bad("the path must not have . or .. segments")
+				return Address{}, bad("the path must not have . or .. segments")
 			}
 		}
 	}

@@ -88,10 +88,10 @@ func FuzzBundle(f *testing.F) {
 	})
 }
 
-func certificate(t testing.TB, name string) []byte {
-	t.Helper()
+func certificate(tb testing.TB, name string) []byte {
+	tb.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1),
 		Subject:      pkix.Name{CommonName: name},
@@ -99,7 +99,7 @@ func certificate(t testing.TB, name string) []byte {
 		IsCA:         true, BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return encode("CERTIFICATE", der, nil)
 }
 
@@ -107,10 +107,10 @@ func encode(kind string, content []byte, headers map[string]string) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: kind, Headers: headers, Bytes: content})
 }
 
-func decode(t testing.TB, text []byte) []byte {
-	t.Helper()
+func decode(tb testing.TB, text []byte) []byte {
+	tb.Helper()
 	block, _ := pem.Decode(text)
-	require.NotNil(t, block)
+	require.NotNil(tb, block)
 	return block.Bytes
 }
 

@@ -62,7 +62,7 @@ func TestParseReferences(t *testing.T) {
 
 	for in, want := range map[string]string{
 		"":                 "the list is empty",
-		" \t":              "the list is empty",
+		"   ":              "the list is empty",
 		"a,,b":             "the name must be",
 		"a,":               "the name must be",
 		"a,team-a/a":       "team-a/a is named twice",

@@ -6,9 +6,9 @@ import "strings"
 const (
 	// SecretTypeBearerToken is the type of a Secret with the token under
 	// SecretKeyToken and, optionally, a CA bundle under SecretKeyCA.
-	SecretTypeBearerToken = "connectors.cpaas.io/bearer-token"
+	SecretTypeBearerToken = "connectors.cpaas.io/bearer-token" //nolint:gosec // a type, not a token
 	// SecretTypeServiceAccountToken is Kubernetes' own type, with the same keys.
-	SecretTypeServiceAccountToken = "kubernetes.io/service-account-token"
+	SecretTypeServiceAccountToken = "kubernetes.io/service-account-token" //nolint:gosec // a type, not a token
 
 	// SecretKeyToken is the key of the token.
 	SecretKeyToken = "token"

@@ -2,6 +2,7 @@ package connector
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 )
 
@@ -10,15 +11,10 @@ import (
 var ErrInvalidToken = errors.New("not a token")
 
 var (
-	errEmptyToken    = invalidToken("it is empty")
-	errTokenHasSpace = invalidToken("it has a line break or a space in it")
-	errTokenNotASCII = invalidToken("it has characters that are not printable ASCII")
+	errEmptyToken    = fmt.Errorf("%w: it is empty", ErrInvalidToken)
+	errTokenHasSpace = fmt.Errorf("%w: it has a line break or a space in it", ErrInvalidToken)
+	errTokenNotASCII = fmt.Errorf("%w: it has characters that are not printable ASCII", ErrInvalidToken)
 )
-
-type invalidToken string
-
-func (e invalidToken) Error() string { return string(e) }
-func (e invalidToken) Unwrap() error { return ErrInvalidToken }
 
 // ParseToken reads a bearer token as the key of a Secret holds it. Line breaks
 // at its end are dropped, because editors and echo add them. Anything else that

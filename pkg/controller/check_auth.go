@@ -17,7 +17,7 @@ func (r *reconciler) checkAuth(_ context.Context, e *evaluation) (finding, error
 		return unknown("waits for the Secret"), nil
 	case e.token == "":
 		return good(v1alpha1.ReasonNonAuthProbe, "there is no token to try"), nil
-	case e.probe == nil && e.addressError == nil:
+	case e.probe == nil && !e.address.IsZero():
 		return stillProbing(e, v1alpha1.ConditionAuthReady), nil
 	case !e.ready(v1alpha1.ConditionLivenessReady):
 		return unknown("waits for the cluster to answer, see LivenessReady"), nil

@@ -15,7 +15,7 @@ import (
 // checkLiveness asks the target, both whether it is alive and, if there is a
 // token, whether it accepts that.
 func (r *reconciler) checkLiveness(ctx context.Context, e *evaluation) (finding, error) {
-	if e.addressError != nil {
+	if e.address.IsZero() {
 		return bad(v1alpha1.ReasonProbeFailed, "%v; correct spec.address", e.addressError), nil
 	}
 	if !e.ready(v1alpha1.ConditionConnectorClassReady) {

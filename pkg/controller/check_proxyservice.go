@@ -15,7 +15,7 @@ const proxyURL = "http://127.0.0.1:17443"
 // checkProxyService gives the sidecars what they need of a Connector. It does so
 // whether or not the target answers: Pods may start before it does.
 func (r *reconciler) checkProxyService(ctx context.Context, e *evaluation) (finding, error) {
-	if e.addressError != nil {
+	if e.address.IsZero() {
 		return unknown("waits for a valid spec.address"), nil
 	}
 	err := r.writeConnection(ctx, e)

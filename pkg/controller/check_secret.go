@@ -54,7 +54,7 @@ func (r *reconciler) checkSecret(ctx context.Context, e *evaluation) (finding, e
 	}
 	token, err := connector.ParseToken(value)
 	if err != nil {
-		return bad(v1alpha1.ReasonSecretKeyMissing, "key %q of Secret %q is not a token: %v; put the bare token there",
+		return bad(v1alpha1.ReasonSecretKeyMissing, "key %q of Secret %q is %v; put the bare token there",
 			connector.SecretKeyToken, ref.Name, err), nil
 	}
 	e.token = token

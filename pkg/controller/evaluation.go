@@ -12,7 +12,8 @@ import (
 type evaluation struct {
 	connector *v1alpha1.Connector
 
-	// address is what spec.address says; addressError is why it says nothing.
+	// address is what spec.address says, zero if it is not valid; addressError
+	// then says why.
 	address      connector.Address
 	addressError error
 	// authType is the class's auth type that the Connector uses, nil if the class

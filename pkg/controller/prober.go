@@ -59,13 +59,12 @@ type prober struct {
 	// storm of changes in this cluster from becoming one at the target.
 	reuse time.Duration
 
-	stopping context.Context
-	stop     context.CancelFunc
-	running  sync.WaitGroup
+	running sync.WaitGroup
 
-	mu    sync.Mutex
-	queue workqueue.TypedRateLimitingInterface[reconcile.Request]
-	runs  map[types.NamespacedName]*run
+	mu      sync.Mutex
+	stopped bool
+	queue   workqueue.TypedRateLimitingInterface[reconcile.Request]
+	runs    map[types.NamespacedName]*run
 	// worked are the inputs with which a probe last succeeded.
 	worked map[types.NamespacedName][sha256.Size]byte
 }
@@ -83,13 +82,10 @@ type run struct {
 }
 
 func newProber(reuse time.Duration) *prober {
-	stopping, stop := context.WithCancel(context.Background())
 	return &prober{
-		reuse:    reuse,
-		stopping: stopping,
-		stop:     stop,
-		runs:     make(map[types.NamespacedName]*run),
-		worked:   make(map[types.NamespacedName][sha256.Size]byte),
+		reuse:  reuse,
+		runs:   make(map[types.NamespacedName]*run),
+		worked: make(map[types.NamespacedName][sha256.Size]byte),
 	}
 }
 
@@ -97,7 +93,10 @@ func newProber(reuse time.Duration) *prober {
 func (p *prober) Start(ctx context.Context) error {
 	<-ctx.Done()
 	p.mu.Lock()
-	p.stop() // under the lock, so that no run starts after it
+	p.stopped = true
+	for _, r := range p.runs {
+		r.cancel()
+	}
 	p.mu.Unlock()
 	p.running.Wait()
 	return nil
@@ -127,7 +126,7 @@ func (p *prober) ask(ctx context.Context, key types.NamespacedName, in inputs, w
 		if current != nil {
 			current.cancel()
 		}
-		if current = p.begin(key, in, fingerprint, wasReady); current == nil {
+		if current = p.begin(ctx, key, in, fingerprint, wasReady); current == nil {
 			p.mu.Unlock()
 			return outcome{}, false
 		}
@@ -156,16 +155,17 @@ func (p *prober) isOld(r *run) bool {
 	return !r.finished.IsZero() && time.Since(r.finished) > p.reuse
 }
 
-// begin starts a run, with p.mu held. It is nil if the prober is stopping.
-func (p *prober) begin(key types.NamespacedName, in inputs, fingerprint [sha256.Size]byte, wasReady bool) *run {
-	if p.stopping.Err() != nil {
+// begin starts a run, with p.mu held. It is nil if the prober has stopped. The
+// run outlives the reconcile that begins it.
+func (p *prober) begin(ctx context.Context, key types.NamespacedName, in inputs, fingerprint [sha256.Size]byte, wasReady bool) *run {
+	if p.stopped {
 		return nil
 	}
 	tries := 1
 	if worked, known := p.worked[key]; known && worked == fingerprint || !known && wasReady {
 		tries += len(pauses)
 	}
-	ctx, cancel := context.WithCancel(p.stopping)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	r := &run{fingerprint: fingerprint, cancel: cancel, done: make(chan struct{})}
 	p.runs[key] = r
 	p.running.Go(func() {
@@ -237,6 +237,7 @@ func probeOnce(ctx context.Context, in inputs) outcome {
 	case probe.ConnectionFailed, probe.CertificateInvalid, probe.ServerError:
 		// It stopped being alive between the two.
 		return outcome{liveness: err}
+	default:
+		return outcome{auth: err}
 	}
-	return outcome{auth: err}
 }

@@ -39,5 +39,5 @@ func (s Schedule) Next(ready bool, failingFor time.Duration) time.Duration {
 	case failingFor < s.FailingFor:
 		period = s.Failing
 	}
-	return period - period/10 + rand.N(period/5+1)
+	return period - period/10 + rand.N(period/5+1) //nolint:gosec // jitter need not be hard to guess
 }

@@ -49,6 +49,7 @@ type flaky struct {
 }
 
 func newFlaky(t *testing.T) *flaky {
+	t.Helper()
 	f := &flaky{}
 	f.Server = target(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet {

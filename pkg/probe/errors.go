@@ -4,18 +4,19 @@ package probe
 type Kind int
 
 const (
-	// ConnectionFailed: no connection came about, or it broke or timed out.
+	// ConnectionFailed says that no connection came about, or it broke or timed out.
 	ConnectionFailed Kind = iota + 1
-	// CertificateInvalid: the server's certificate is not trusted, not for this
-	// host, or not valid now.
+	// CertificateInvalid says that the server's certificate is not trusted, not
+	// for this host, or not valid now.
 	CertificateInvalid
-	// ServerError: the server answered with 500 or above.
+	// ServerError says that the server answered with 500 or above.
 	ServerError
-	// Unauthenticated: the server does not accept the token.
+	// Unauthenticated says that the server does not accept the token.
 	Unauthenticated
-	// Unauthorized: the server knows the token and refuses the call.
+	// Unauthorized says that the server knows the token and refuses the call.
 	Unauthorized
-	// UnexpectedAnswer: the server answered, but not as an API server does.
+	// UnexpectedAnswer says that the server answered, but not as an API server
+	// does.
 	UnexpectedAnswer
 )
 

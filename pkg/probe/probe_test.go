@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
@@ -35,8 +36,8 @@ func TestAlive(t *testing.T) {
 	} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			server := serve(t, func(w http.ResponseWriter, r *http.Request) {
-				require.Equal(t, "GET /livez", r.Method+" "+r.URL.Path)
-				require.Empty(t, r.Header.Get("Authorization"), "liveness needs no token")
+				assert.Equal(t, "GET /livez", r.Method+" "+r.URL.Path)
+				assert.Empty(t, r.Header.Get("Authorization"), "liveness needs no token")
 				w.WriteHeader(status)
 			})
 			requireKind(t, want, open(t, server.URL, server).Alive(t.Context()))
@@ -68,8 +69,8 @@ func TestAccepts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := serve(t, func(w http.ResponseWriter, r *http.Request) {
-				require.Equal(t, "POST /some/prefix/apis/authentication.k8s.io/v1/selfsubjectreviews", r.Method+" "+r.URL.Path)
-				require.Equal(t, "Bearer "+token, r.Header.Get("Authorization"))
+				assert.Equal(t, "POST /some/prefix/apis/authentication.k8s.io/v1/selfsubjectreviews", r.Method+" "+r.URL.Path)
+				assert.Equal(t, "Bearer "+token, r.Header.Get("Authorization"))
 				w.Header().Set("Location", "https://elsewhere/"+token)
 				w.WriteHeader(tc.status)
 				fmt.Fprint(w, tc.body)
@@ -100,7 +101,7 @@ func TestAcceptsOnOldServers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := serve(t, func(w http.ResponseWriter, r *http.Request) {
-				require.Equal(t, "Bearer "+token, r.Header.Get("Authorization"))
+				assert.Equal(t, "Bearer "+token, r.Header.Get("Authorization"))
 				if r.URL.Path != "/apis" {
 					http.NotFound(w, r)
 					return
@@ -239,7 +240,7 @@ func TestConnectionFailed(t *testing.T) {
 	})
 	t.Run("TLS too old", func(t *testing.T) {
 		server := unstarted(func(http.ResponseWriter, *http.Request) {})
-		server.TLS = &tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10} //nolint:gosec // that is the point
+		server.TLS = &tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}
 		server.StartTLS()
 		t.Cleanup(server.Close)
 		requireKind(t, probe.ConnectionFailed, open(t, server.URL, server).Alive(t.Context()))
@@ -257,7 +258,7 @@ func TestConnectionFailed(t *testing.T) {
 			conn, _, err := w.(http.Hijacker).Hijack()
 			if err == nil {
 				fmt.Fprint(conn, "220 "+token+" ESMTP\r\n")
-				conn.Close()
+				assert.NoError(t, conn.Close())
 			}
 		})
 		requireKind(t, probe.ConnectionFailed, open(t, server.URL, server).Accepts(t.Context(), token))
@@ -265,17 +266,21 @@ func TestConnectionFailed(t *testing.T) {
 }
 
 func TestHangingServerIsGivenUp(t *testing.T) {
-	for name, handler := range map[string]http.HandlerFunc{
-		"no answer": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
-		"slow body": func(w http.ResponseWriter, r *http.Request) {
+	for name, begin := range map[string]func(http.ResponseWriter){
+		"no answer": func(http.ResponseWriter) {},
+		"slow body": func(w http.ResponseWriter) {
 			w.WriteHeader(http.StatusOK)
 			w.(http.Flusher).Flush()
-			<-r.Context().Done()
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := serve(t, handler)
+			over := make(chan struct{})
+			server := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+				begin(w)
+				<-over // and not until the client goes, or the answer would end then
+			})
+			t.Cleanup(func() { close(over) })
 			start := time.Now()
 			err := open(t, server.URL, server).Alive(t.Context())
 			requireKind(t, probe.ConnectionFailed, err)
@@ -376,9 +381,12 @@ func listen(t *testing.T, serve func(net.Conn)) string {
 				return
 			}
 			serve(conn)
-			conn.Close()
+			_ = conn.Close() // some are closed by the client
 		}
 	}()
-	t.Cleanup(func() { listener.Close(); <-done })
+	t.Cleanup(func() {
+		require.NoError(t, listener.Close())
+		<-done
+	})
 	return (&url.URL{Scheme: "https", Host: listener.Addr().String()}).String()
 }

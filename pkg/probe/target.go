@@ -85,7 +85,7 @@ func (t *Target) do(ctx context.Context, method, path, token string, body io.Rea
 	if err != nil {
 		return answer{}, t.describe(err)
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }() // all that matters has been read
 	read, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	if err != nil {
 		return answer{}, t.describe(err)

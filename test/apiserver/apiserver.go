@@ -59,15 +59,15 @@ func (s *Server) Stop() error { return s.environment.Stop() }
 
 // Start starts an API server that is stopped when the test ends, and returns
 // the access of an administrator.
-func Start(t testing.TB) *rest.Config {
-	t.Helper()
+func Start(tb testing.TB) *rest.Config {
+	tb.Helper()
 	server, err := Run()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := server.Stop(); err != nil {
-			t.Errorf("stopping the API server: %v", err)
+			tb.Errorf("stopping the API server: %v", err)
 		}
 	})
 	return server.Config

@@ -126,9 +126,9 @@ func TestUnknownFieldsAreRefused(t *testing.T) {
 	require.NoError(t, err)
 	object := &unstructured.Unstructured{Object: content}
 	object.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Connector"))
-	require.NoError(t, unstructured.SetNestedField(object.Object, "x", "spec", "adress"))
+	require.NoError(t, unstructured.SetNestedField(object.Object, "x", "spec", "nonsense"))
 	err = api.Create(t.Context(), object, client.DryRunAll, client.FieldValidation(metav1.FieldValidationStrict))
-	require.ErrorContains(t, err, `unknown field "spec.adress"`)
+	require.ErrorContains(t, err, `unknown field "spec.nonsense"`)
 }
 
 func TestClassSchema(t *testing.T) {
