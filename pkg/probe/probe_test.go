@@ -301,6 +301,29 @@ func TestHangingServerIsGivenUp(t *testing.T) {
 	})
 }
 
+// Both probes take one connection, and it does not stay.
+func TestConnections(t *testing.T) {
+	var opened, closed atomic.Int64
+	server := unstarted(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			opened.Add(1)
+		case http.StateClosed:
+			closed.Add(1)
+		default:
+		}
+	}
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	target := open(t, server.URL, server)
+	require.NoError(t, target.Alive(t.Context()))
+	requireKind(t, probe.Unauthenticated, target.Accepts(t.Context(), token))
+	require.EqualValues(t, 1, opened.Load())
+	target.Close()
+	require.Eventually(t, func() bool { return closed.Load() == 1 }, 5*time.Second, 10*time.Millisecond)
+}
+
 func TestAnswersAreBounded(t *testing.T) {
 	t.Run("body", func(t *testing.T) {
 		var written atomic.Int64
