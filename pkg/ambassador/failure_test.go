@@ -149,6 +149,46 @@ func TestDrainLetsRequestsFinish(t *testing.T) {
 	assert.Contains(t, r.log.String(), `"complete":true`)
 }
 
+func TestDrainLetsStreamsFinish(t *testing.T) {
+	finish := make(chan struct{})
+	up := newUpstream(t, func(w http.ResponseWriter, _ *http.Request) {
+		conn, rw, err := http.NewResponseController(w).Hijack()
+		if !assert.NoError(t, err) {
+			return
+		}
+		defer conn.Close()
+		io.WriteString(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+		rw.Flush()
+		<-finish
+		io.WriteString(conn, "finished")
+	})
+	r := start(t, up.address(t, ""), newSource(up.snapshot()))
+	conn := r.tunnel(t)
+	io.WriteString(conn, "GET /exec HTTP/1.1\r\nHost: "+r.address.Authority()+"\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+	br := bufio.NewReader(conn)
+	resp, err := http.ReadResponse(br, nil)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	r.stop()
+	select {
+	case <-r.stopped:
+		t.Fatal("the stream was not waited for")
+	case <-time.After(200 * time.Millisecond):
+	}
+	close(finish)
+	answer, _ := io.ReadAll(br)
+	assert.Equal(t, "finished", string(answer))
+	conn.Close()
+	select {
+	case err := <-r.stopped:
+		require.NoError(t, err)
+		close(r.stopped)
+	case <-time.After(patience):
+		t.Fatal("the drain does not end")
+	}
+	assert.Contains(t, r.log.String(), `"complete":true`)
+}
+
 func TestDrainIsBounded(t *testing.T) {
 	up := newUpstream(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Upgrade") == "" {
@@ -161,12 +201,16 @@ func TestDrainIsBounded(t *testing.T) {
 			defer conn.Close()
 			io.WriteString(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
 			rw.Flush()
+			if r.URL.Path == "/half" {
+				return // a client that does not close its half keeps the stream
+			}
 			io.Copy(io.Discard, rw)
 		}
 	})
 	r := start(t, up.address(t, ""), newSource(up.snapshot()))
 	require.Equal(t, 200, r.get(t, "/watch").StatusCode)
 	require.Equal(t, 101, r.get(t, "/exec", "Connection: Upgrade", "Upgrade: x").StatusCode)
+	require.Equal(t, 101, r.get(t, "/half", "Connection: Upgrade", "Upgrade: x").StatusCode)
 	begin := time.Now()
 	r.stop()
 	select {

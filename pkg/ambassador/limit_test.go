@@ -19,7 +19,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 	require.NoError(t, err)
 	l := ambassador.NewBoundedListener(inner, 1)
 	defer l.Close()
-	accepted := make(chan net.Conn)
+	accepted := make(chan net.Conn, 4)
 	go func() {
 		defer close(accepted)
 		for {
@@ -34,6 +34,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 		conn, err := net.Dial("tcp", inner.Addr().String())
 		require.NoError(t, err)
 		t.Cleanup(func() { conn.Close() })
+		require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
 		return conn
 	}
 	dial()
@@ -68,5 +69,4 @@ func TestHeadersAreBounded(t *testing.T) {
 	resp.Body.Close()
 	assert.Equal(t, http.StatusRequestHeaderFieldsTooLarge, resp.StatusCode)
 	assert.Empty(t, up.requests())
-	require.NoError(t, conn.SetDeadline(time.Now()))
 }

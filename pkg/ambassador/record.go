@@ -3,6 +3,7 @@ package ambassador
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"log"
 	"log/slog"
 	"net"
@@ -13,6 +14,7 @@ import (
 // recorder remembers what the log line of a request needs.
 type recorder struct {
 	replayWriter
+	ctx    context.Context // of the request
 	status int
 	bytes  int64
 }
@@ -31,10 +33,15 @@ func (w *recorder) Write(p []byte) (int, error) {
 }
 
 // Hijack implements http.Hijacker. ReverseProxy writes the answer to an upgrade
-// itself.
+// itself. When the request is cut off, ReverseProxy closes the connection to
+// the server only, and would wait for a client that keeps its half open.
 func (w *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	w.status = http.StatusSwitchingProtocols
-	return w.replayWriter.Hijack()
+	conn, rw, err := w.replayWriter.Hijack()
+	if err == nil {
+		context.AfterFunc(w.ctx, func() { conn.Close() })
+	}
+	return conn, rw, err
 }
 
 // copyBuffers are the buffers through which responses are copied.

@@ -145,6 +145,46 @@ func TestUpgradePassesBothWaysWithHalfClose(t *testing.T) {
 	}
 }
 
+// The server may end its side first: the client can still send.
+func TestUpgradeHalfClosedByTheServer(t *testing.T) {
+	got := make(chan string, 1)
+	up := newUpstream(t, func(w http.ResponseWriter, _ *http.Request) {
+		conn, rw, err := http.NewResponseController(w).Hijack()
+		if !assert.NoError(t, err) {
+			return
+		}
+		defer conn.Close()
+		io.WriteString(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nbye")
+		rw.Flush()
+		conn.(*tls.Conn).CloseWrite()
+		rest, _ := io.ReadAll(rw)
+		got <- string(rest)
+	})
+	for _, early := range []string{"", "early,"} {
+		t.Run(early, func(t *testing.T) {
+			r := start(t, up.address(t, ""), newSource(up.snapshot()))
+			conn := r.tunnel(t)
+			fmt.Fprintf(conn, "POST /exec HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n%s", r.address.Authority(), early)
+			br := bufio.NewReader(conn)
+			resp, err := http.ReadResponse(br, nil)
+			require.NoError(t, err)
+			defer resp.Body.Close()
+			answer, err := io.ReadAll(br)
+			require.NoError(t, err)
+			assert.Equal(t, "bye", string(answer))
+			_, err = io.WriteString(conn, "late")
+			require.NoError(t, err)
+			require.NoError(t, conn.CloseWrite())
+			select {
+			case rest := <-got:
+				assert.Equal(t, early+"late", rest)
+			case <-time.After(patience):
+				t.Fatal("the server hears nothing")
+			}
+		})
+	}
+}
+
 func TestBodiesTrailersAndContinue(t *testing.T) {
 	up := newUpstream(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Trailer", "X-Sum")

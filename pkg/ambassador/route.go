@@ -108,7 +108,7 @@ func (r *route) tlsConfig(authority string) (*tls.Config, error) {
 // ServeHTTP serves one request from inside a tunnel.
 func (r *route) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	start := time.Now()
-	rec := &recorder{replayWriter: replayWriter{w}}
+	rec := &recorder{replayWriter: replayWriter{w}, ctx: req.Context()}
 	path := req.URL.EscapedPath()
 	defer func() {
 		r.log.Debug("request", "method", req.Method, "path", path,

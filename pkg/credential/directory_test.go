@@ -38,8 +38,9 @@ type files map[string]string
 
 // volume writes like the kubelet: a new directory, and one rename of ..data.
 type volume struct {
-	dir string
-	n   int
+	dir     string
+	n       int
+	keepOld bool // leave the old directory, so that only the rename can be noticed
 }
 
 func (v *volume) write(t testing.TB, content files) {
@@ -62,7 +63,7 @@ func (v *volume) write(t testing.TB, content files) {
 			require.NoError(t, os.Symlink(filepath.Join("..data", string(top)), link))
 		}
 	}
-	if old != "" {
+	if old != "" && !v.keepOld {
 		require.NoError(t, os.RemoveAll(filepath.Join(v.dir, old)))
 	}
 }
@@ -142,7 +143,7 @@ func TestFollowsTheSwapsOfAVolume(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			root := t.TempDir()
-			v := &volume{dir: filepath.Join(root, layout.mount)}
+			v := &volume{dir: filepath.Join(root, layout.mount), keepOld: true}
 			require.NoError(t, os.MkdirAll(v.dir, 0o755))
 			d, log := newDirectory(root)
 			src := d.Source(ref)
