@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -39,6 +40,8 @@ type site struct {
 	admin client.Client
 	// manager is the controller's.
 	manager ctrl.Manager
+	// writes are what the controller writes.
+	writes writes
 }
 
 var (
@@ -124,6 +127,7 @@ func startSite(schedule controller.Schedule) (*site, func() error, error) {
 	user := rest.CopyConfig(server.Config)
 	user.Impersonate.UserName = "system:serviceaccount:" + systemNamespace + ":connector-controller"
 	user.Impersonate.Groups = []string{"system:serviceaccounts", "system:authenticated"}
+	user.Wrap(s.writes.count)
 	if s.manager, err = ctrl.NewManager(user, options); err != nil {
 		return nil, server.Stop, err
 	}
@@ -174,6 +178,43 @@ func (s *site) install() error {
 	}
 	return nil
 }
+
+// writes counts requests that write, by what they write.
+type writes struct {
+	mu     sync.Mutex
+	byPath map[string]int
+}
+
+func (w *writes) count(next http.RoundTripper) http.RoundTripper {
+	return roundTripper(func(r *http.Request) (*http.Response, error) {
+		if r.Method != http.MethodGet {
+			w.mu.Lock()
+			if w.byPath == nil {
+				w.byPath = make(map[string]int)
+			}
+			w.byPath[r.URL.Path]++
+			w.mu.Unlock()
+		}
+		return next.RoundTrip(r)
+	})
+}
+
+// of is how many there were of objects of a namespace.
+func (w *writes) of(namespace string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := 0
+	for path, times := range w.byPath {
+		if strings.Contains(path, "/namespaces/"+namespace+"/") {
+			n += times
+		}
+	}
+	return n
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // safeBuffer is a buffer that many may write to.
 type safeBuffer struct {
