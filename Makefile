@@ -49,11 +49,10 @@ test: parts ## Run all tests: unit, on a real API server, on a real node. Needs 
 
 .PHONY: verify
 verify: bin/controller-gen ## Check that generated files and go.mod are up to date.
-	rm -rf bin/verify
-	bin/controller-gen crd:maxDescLen=10000 output:crd:dir=bin/verify/crd paths=./pkg/apis/...
-	bin/controller-gen object output:object:dir=bin/verify/object paths=./pkg/apis/...
-	diff -r --exclude kustomization.yaml bin/verify/crd config/crd
-	diff bin/verify/object/zz_generated.deepcopy.go pkg/apis/connectors/v1alpha1/zz_generated.deepcopy.go
+	out=$$(mktemp -d); trap "rm -rf $$out" EXIT; \
+	bin/controller-gen crd:maxDescLen=10000 output:crd:dir=$$out/crd object output:object:dir=$$out/object paths=./pkg/apis/...; \
+	diff -r --exclude kustomization.yaml $$out/crd config/crd; \
+	diff $$out/object/zz_generated.deepcopy.go pkg/apis/connectors/v1alpha1/zz_generated.deepcopy.go
 	for module in . test/cluster/components tools/controller-gen tools/golangci-lint; do \
 		(cd $$module && go mod tidy -diff); done
 

@@ -11,10 +11,9 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-)
 
-// version is set by the linker.
-var version = "dev"
+	"github.com/kube-connector/kube-connector/internal/version"
+)
 
 const usage = `usage: sidecar <command> [flags]
 
@@ -51,7 +50,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	case "wait":
 		return runWait(ctx, args, stderr)
 	case "version":
-		fmt.Fprintln(stdout, version)
+		fmt.Fprintln(stdout, version.String())
 		return nil
 	}
 	fmt.Fprintln(stderr, usage)

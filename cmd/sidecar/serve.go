@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/kube-connector/kube-connector/internal/version"
 	"github.com/kube-connector/kube-connector/pkg/ambassador"
 	"github.com/kube-connector/kube-connector/pkg/credential"
 	"github.com/kube-connector/kube-connector/pkg/kubeconfig"
@@ -91,7 +92,7 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	background.Go(func() { directory.Run(ctx) })
-	log.Info("ready", "version", version, "address", config.ProxyAddress, "connectors", len(connectors))
+	log.Info("ready", "version", version.String(), "address", config.ProxyAddress, "connectors", len(connectors))
 	err = a.Serve(ctx, listeners...)
 	log.Info("stopped")
 	return err

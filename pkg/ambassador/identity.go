@@ -20,7 +20,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/kube-connector/kube-connector/pkg/internal/atomicfile"
+	"github.com/kube-connector/kube-connector/internal/atomicfile"
 )
 
 const (

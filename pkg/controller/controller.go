@@ -41,6 +41,9 @@ func Add(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	if err := mgr.Add(probes); err != nil {
 		return fmt.Errorf("adding the prober: %w", err)
 	}
+	if err := mgr.Add(classInstaller{client: mgr.GetClient()}); err != nil {
+		return fmt.Errorf("adding the installer of classes: %w", err)
+	}
 	r := &reconciler{
 		client:  mgr.GetClient(),
 		live:    mgr.GetAPIReader(),

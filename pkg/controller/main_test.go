@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -161,19 +160,17 @@ func (s *site) install() error {
 	if err := s.admin.Create(context.Background(), namespace); err != nil {
 		return err
 	}
-	for _, file := range []string{"rbac/controller_role.yaml", "connectorclass/k8s.yaml"} {
-		content, err := os.ReadFile(filepath.Join("..", "..", "config", file))
-		if err != nil {
-			return err
+	content, err := os.ReadFile("../../config/rbac/controller_role.yaml")
+	if err != nil {
+		return err
+	}
+	for document := range strings.SplitSeq(string(content), "\n---\n") {
+		object := &unstructured.Unstructured{}
+		if err := yaml.Unmarshal([]byte(document), &object.Object); err != nil {
+			return fmt.Errorf("reading the controller's rights: %w", err)
 		}
-		for document := range strings.SplitSeq(string(content), "\n---\n") {
-			object := &unstructured.Unstructured{}
-			if err := yaml.Unmarshal([]byte(document), &object.Object); err != nil {
-				return fmt.Errorf("%s: %w", file, err)
-			}
-			if err := s.admin.Create(context.Background(), object); err != nil {
-				return fmt.Errorf("%s: %w", file, err)
-			}
+		if err := s.admin.Create(context.Background(), object); err != nil {
+			return fmt.Errorf("granting the controller's rights: %w", err)
 		}
 	}
 	return nil

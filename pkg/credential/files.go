@@ -1,8 +1,6 @@
 package credential
 
 import (
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -88,22 +86,9 @@ func readToken(path string) (Token, error) {
 	if err != nil {
 		return "", err
 	}
-	return ParseToken(data)
-}
-
-// ParseToken is the token in the content of a token file. Errors never contain
-// a byte of it.
-func ParseToken(data []byte) (Token, error) {
-	token := strings.TrimRight(string(data), "\r\n")
-	if token == "" {
-		return "", fmt.Errorf("the file %s is empty; put the token into the Secret's key %q", tokenFile, tokenFile)
-	}
-	// Stricter than what a header value may hold: whitespace within a token is
-	// a sign of a wrong file, and a line break would be a header of its own.
-	for i := range len(token) {
-		if token[i] <= ' ' || token[i] >= 0x7f {
-			return "", fmt.Errorf("the file %s is not a token: it has whitespace, a control or a non-ASCII character; put the bare token into the Secret's key %q", tokenFile, tokenFile)
-		}
+	token, err := connector.ParseToken(data)
+	if err != nil {
+		return "", fmt.Errorf("the file %s is %w; put the bare token into the Secret's key %q", tokenFile, err, tokenFile)
 	}
 	return Token(token), nil
 }
@@ -127,20 +112,12 @@ func ParseCA(data []byte) (string, error) {
 	if len(strings.TrimSpace(string(data))) == 0 {
 		return "", nil
 	}
-	var bundle strings.Builder
-	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
-		if block.Type != "CERTIFICATE" {
-			continue
-		}
-		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
-			continue
-		}
-		bundle.Write(pem.EncodeToMemory(&pem.Block{Type: block.Type, Bytes: block.Bytes}))
-	}
+	var bundle connector.Bundle
+	err := bundle.Add(data)
 	if bundle.Len() == 0 {
-		return "", fmt.Errorf("the file %s has no valid certificate; caCertSecretRef of the Connector must name a Secret with a PEM certificate", caFile)
+		return "", fmt.Errorf("the file %s has no valid certificate: %w; caCertSecretRef of the Connector must name a Secret with a PEM certificate", caFile, err)
 	}
-	return bundle.String(), nil
+	return string(bundle.PEM()), nil
 }
 
 func readAddress(path string) (connector.Address, error) {

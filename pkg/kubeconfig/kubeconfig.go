@@ -12,8 +12,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/kube-connector/kube-connector/internal/atomicfile"
 	"github.com/kube-connector/kube-connector/pkg/connector"
-	"github.com/kube-connector/kube-connector/pkg/internal/atomicfile"
 )
 
 const (

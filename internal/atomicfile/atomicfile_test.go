@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/kube-connector/kube-connector/pkg/internal/atomicfile"
+	"github.com/kube-connector/kube-connector/internal/atomicfile"
 )
 
 func TestWriteReplacesContentAndMode(t *testing.T) {

@@ -1,0 +1,57 @@
+// Package setup is what the controller and the webhook do before they start.
+package setup
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/go-logr/logr"
+	utilversion "k8s.io/apimachinery/pkg/util/version"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+)
+
+// oldestVersion is the oldest Kubernetes that sidecars can be injected on:
+// native sidecars (KEP-753), matchConditions and ValidatingAdmissionPolicy are
+// all there from it on.
+var oldestVersion = utilversion.MustParseGeneric("1.30.0")
+
+// Logs sends the logs of all libraries to w, as JSON.
+func Logs(w io.Writer, level slog.Level) {
+	logger := logr.FromSlogHandler(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}))
+	ctrl.SetLogger(logger)
+	klog.SetLogger(logger)
+}
+
+// Cluster finds the API server and makes sure that it is new enough.
+func Cluster() (*rest.Config, error) {
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return nil, fmt.Errorf("finding the cluster: %w; run it in a Pod or set KUBECONFIG", err)
+	}
+	return config, CheckVersion(config)
+}
+
+// CheckVersion refuses clusters that sidecars cannot be injected on, before
+// people build on it.
+func CheckVersion(config *rest.Config) error {
+	discoverer, err := discovery.NewDiscoveryClientForConfig(config)
+	if err != nil {
+		return err
+	}
+	info, err := discoverer.ServerVersion()
+	if err != nil {
+		return fmt.Errorf("asking the API server for its version: %w", err)
+	}
+	got, err := utilversion.ParseGeneric(info.GitVersion)
+	if err != nil {
+		return fmt.Errorf("the API server says its version is %q: %w", info.GitVersion, err)
+	}
+	if got.LessThan(oldestVersion) {
+		return fmt.Errorf("the cluster runs Kubernetes %s; at least 1.30 is needed, for native sidecars: upgrade the cluster", info.GitVersion)
+	}
+	return nil
+}
