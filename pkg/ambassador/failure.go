@@ -21,15 +21,21 @@ func (r *route) fail(w http.ResponseWriter, req *http.Request, err error) {
 		panic(http.ErrAbortHandler)
 	}
 	up := upstreamOf(req)
-	refusal := explain(err, up)
+	refusal, unreachable := explain(err, up)
 	refusal.message = fmt.Sprintf("connector %s: %s", r.ref, withoutToken(refusal.message, string(up.snapshot.Token)))
+	if unreachable {
+		r.outage.begin(refusal, up.snapshot)
+		// The client's next try is a CONNECT, whose refusal it shows.
+		w.Header().Set("Connection", "close")
+	}
 	r.log.Warn("request failed", "status", refusal.code, "reason", refusal.message)
 	writeStatus(w, refusal)
 }
 
 // explain says what an error on the way to the API server means and who can do
-// something about it.
-func explain(err error, up *upstream) *statusError {
+// something about it. The server is unreachable if the next request would meet
+// the same.
+func explain(err error, up *upstream) (refusal *statusError, unreachable bool) {
 	server := up.address.Authority()
 	var (
 		unknown  x509.UnknownAuthorityError
@@ -42,24 +48,24 @@ func explain(err error, up *upstream) *statusError {
 	)
 	switch {
 	case errors.As(err, &unknown):
-		return badGateway(fmt.Sprintf("the certificate of %s is signed by an unknown authority%s; caCertSecretRef of the Connector should hold the CA", server, issuer(unknown.Cert)))
+		return badGateway(fmt.Sprintf("the certificate of %s is signed by an unknown authority%s; caCertSecretRef of the Connector should hold the CA", server, issuer(unknown.Cert))), true
 	case errors.As(err, &hostname):
-		return badGateway(fmt.Sprintf("the certificate of %s is not for that name: %v; spec.address of the Connector should be a name that it has", server, hostname))
+		return badGateway(fmt.Sprintf("the certificate of %s is not for that name: %v; spec.address of the Connector should be a name that it has", server, hostname)), true
 	case errors.As(err, &invalid), errors.As(err, &verify):
-		return badGateway(fmt.Sprintf("the certificate of %s is not valid: %v", server, err))
+		return badGateway(fmt.Sprintf("the certificate of %s is not valid: %v", server, err)), true
 	case errors.As(err, &plain):
-		return badGateway(fmt.Sprintf("%s does not speak TLS; check the port in spec.address of the Connector", server))
+		return badGateway(fmt.Sprintf("%s does not speak TLS; check the port in spec.address of the Connector", server)), true
 	case errors.As(err, &dns):
-		return badGateway(fmt.Sprintf("the host of %s cannot be resolved: %v; check spec.address of the Connector", server, dns.Err))
+		return badGateway(fmt.Sprintf("the host of %s cannot be resolved: %v; check spec.address of the Connector", server, dns.Err)), true
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return badGateway(fmt.Sprintf("%s refuses connections; is the API server up, and is spec.address of the Connector right?", server))
+		return badGateway(fmt.Sprintf("%s refuses connections; is the API server up, and is spec.address of the Connector right?", server)), true
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
 		return &statusError{
 			code: http.StatusGatewayTimeout, reason: "Timeout",
 			message: fmt.Sprintf("%s does not answer in time; is it reachable from this Pod (NetworkPolicy, firewall)?", server),
-		}
+		}, true
 	}
-	return badGateway(fmt.Sprintf("talking to %s: %v", server, err))
+	return badGateway(fmt.Sprintf("talking to %s: %v", server, err)), false
 }
 
 func issuer(cert *x509.Certificate) string {

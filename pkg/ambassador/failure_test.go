@@ -3,6 +3,7 @@ package ambassador_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"io"
@@ -87,16 +88,69 @@ func TestMissingCredentialIsSaidUntilItArrives(t *testing.T) {
 	up := newUpstream(t, ok)
 	src := newSource(&credential.Snapshot{Problem: errors.New("no token yet: the Secret is missing")})
 	r := start(t, up.address(t, ""), src)
-	resp := r.get(t, "/api")
+	_, _, resp := r.connect(t, r.address.Authority(), r.authorization(), nil)
+	assert.Equal(t, "503 connector team-a/cluster: no token yet: the Secret is missing", resp.Status)
+	assert.Equal(t, "1", resp.Header.Get("Retry-After"))
+	src.set(up.snapshot())
+	assert.Equal(t, 200, r.get(t, "/api").StatusCode)
+
+	// Through a tunnel that is open already it is a Status.
+	conn := r.tunnel(t)
+	src.set(&credential.Snapshot{Problem: errors.New("gone")})
+	_, err := io.WriteString(conn, "GET /api HTTP/1.1\r\nHost: "+r.address.Authority()+"\r\n\r\n")
+	require.NoError(t, err)
+	resp, err = http.ReadResponse(bufio.NewReader(conn), nil)
+	require.NoError(t, err)
+	defer resp.Body.Close()
 	assert.Equal(t, 503, resp.StatusCode)
 	assert.Equal(t, "1", resp.Header.Get("Retry-After"))
 	s := statusOf(t, resp)
 	assert.Equal(t, metav1.StatusReasonServiceUnavailable, s.Reason)
-	assert.Equal(t, "connector team-a/cluster: no token yet: the Secret is missing", s.Message)
+	assert.Equal(t, "connector team-a/cluster: gone", s.Message)
+}
+
+// client-go shows of an answer to its discovery only the code, but the reason
+// phrase of a refused CONNECT: so the second try says why the first one failed.
+func TestOutageIsSaidToTheNextTunnel(t *testing.T) {
+	up := newUpstream(t, ok)
+	_, otherCA := newCertificate(t)
+	src := newSource(&credential.Snapshot{CA: otherCA, Token: realToken})
+	r := start(t, up.address(t, ""), src)
+	resp := r.get(t, "/api")
+	assert.Equal(t, 502, resp.StatusCode)
+	assert.True(t, resp.Close, "the client's next try must be a CONNECT")
+	reason := statusOf(t, resp).Message
+	_, _, refused := r.connect(t, r.address.Authority(), r.authorization(), nil)
+	assert.Equal(t, "502 "+reason, refused.Status)
+
+	// What was wrong is mended: no need to wait.
 	src.set(up.snapshot())
 	assert.Equal(t, 200, r.get(t, "/api").StatusCode)
-	src.set(&credential.Snapshot{Problem: errors.New("gone")})
-	assert.Equal(t, 503, r.get(t, "/api").StatusCode)
+}
+
+// A server that comes back is found again without a change of the credential.
+func TestOutageEnds(t *testing.T) {
+	up := newUpstream(t, ok)
+	place := up.Listener.Addr().String()
+	snapshot := up.snapshot()
+	r := start(t, up.address(t, ""), newSource(snapshot))
+	certificates := up.TLS.Certificates
+	up.Close()
+	assert.Equal(t, 502, r.get(t, "/api").StatusCode)
+
+	listener, err := net.Listen("tcp", place)
+	require.NoError(t, err)
+	again := httptest.NewUnstartedServer(http.HandlerFunc(ok))
+	require.NoError(t, again.Listener.Close())
+	again.Listener = listener
+	again.TLS = &tls.Config{Certificates: certificates}
+	again.StartTLS()
+	defer again.Close()
+	client := r.client(t)
+	require.Eventually(t, func() bool {
+		resp, err := client.Get(r.address.String() + "/api")
+		return err == nil && assert.NoError(t, resp.Body.Close()) && resp.StatusCode == http.StatusOK
+	}, patience, 50*time.Millisecond)
 }
 
 func TestPanicEndsOneRequestOnly(t *testing.T) {

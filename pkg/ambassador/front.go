@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -92,6 +93,9 @@ func (f *front) admit(r *http.Request) (*route, string, *statusError) {
 	if err != nil || !route.accepts(authority) {
 		return nil, "", forbidden(fmt.Sprintf("connector %s is for %s, not %.200q", route.ref, route.address().Authority(), r.RequestURI))
 	}
+	if trouble := route.trouble(); trouble != nil {
+		return nil, "", trouble
+	}
 	return route, authority, nil
 }
 
@@ -125,6 +129,9 @@ func refuse(conn net.Conn, r *http.Request, e *statusError) {
 		Body:          io.NopCloser(strings.NewReader(string(body))),
 		ContentLength: int64(len(body)),
 		Close:         true,
+	}
+	if e.retry {
+		resp.Header.Set("Retry-After", strconv.Itoa(retryAfter))
 	}
 	if e.code == http.StatusProxyAuthRequired {
 		resp.Header.Set("Proxy-Authenticate", `Basic realm="connector"`)

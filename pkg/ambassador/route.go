@@ -25,6 +25,7 @@ type route struct {
 	log       *slog.Logger
 	proxy     *httputil.ReverseProxy
 	upstreams upstreams
+	outage    outage
 
 	mu      sync.Mutex
 	configs map[string]*tls.Config // by host: of the first and of the current address
@@ -78,6 +79,15 @@ func (r *route) accepts(authority string) bool {
 	}
 	current, err := normalAuthority(r.address().Authority())
 	return err == nil && authority == current
+}
+
+// trouble is why no request would succeed now, as far as that is known.
+func (r *route) trouble() *statusError {
+	snapshot := r.source.Current()
+	if snapshot.Token == "" {
+		return unavailable(fmt.Sprintf("connector %s: %v", r.ref, snapshot.Problem))
+	}
+	return r.outage.refusal(snapshot)
 }
 
 // tlsConfig is what a client meets that asked for authority.

@@ -140,8 +140,12 @@ type replayer struct{ route *route }
 func (t replayer) RoundTrip(req *http.Request) (*http.Response, error) {
 	used := upstreamOf(req)
 	resp, err := used.transport.RoundTrip(req)
-	if err != nil || resp.StatusCode != http.StatusUnauthorized {
-		return resp, err
+	if err != nil {
+		return nil, err
+	}
+	t.route.outage.end()
+	if resp.StatusCode != http.StatusUnauthorized {
+		return resp, nil
 	}
 	fresh := t.route.source.Current()
 	if fresh == used.snapshot {
