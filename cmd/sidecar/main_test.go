@@ -69,7 +69,7 @@ type place struct {
 func newPlace(t *testing.T, connectors ...string) *place {
 	t.Helper()
 	// Short: the path of a unix socket has to fit into 108 bytes.
-	dir, err := os.MkdirTemp("", "sidecar")
+	dir, err := os.MkdirTemp("", "sidecar") //nolint:usetesting // t.TempDir is too long
 	require.NoError(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	l, err := net.Listen("tcp", "127.0.0.1:0")

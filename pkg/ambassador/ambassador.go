@@ -140,7 +140,7 @@ func (a *Ambassador) Serve(ctx context.Context, listeners ...net.Listener) error
 	case <-ctx.Done():
 	case err = <-failed:
 	}
-	a.drain(cut)
+	a.drain(cut) //nolint:contextcheck // ctx has ended: it is why we drain
 	return err
 }
 

@@ -88,7 +88,7 @@ func TestMissingCredentialIsSaidUntilItArrives(t *testing.T) {
 	up := newUpstream(t, ok)
 	src := newSource(&credential.Snapshot{Problem: errors.New("no token yet: the Secret is missing")})
 	r := start(t, up.address(t, ""), src)
-	_, _, resp := r.connect(t, r.address.Authority(), r.authorization(), nil)
+	_, resp := r.connect(t, r.address.Authority(), r.authorization())
 	assert.Equal(t, "503 connector team-a/cluster: no token yet: the Secret is missing", resp.Status)
 	assert.Equal(t, "1", resp.Header.Get("Retry-After"))
 	src.set(up.snapshot())
@@ -120,7 +120,7 @@ func TestOutageIsSaidToTheNextTunnel(t *testing.T) {
 	assert.Equal(t, 502, resp.StatusCode)
 	assert.True(t, resp.Close, "the client's next try must be a CONNECT")
 	reason := statusOf(t, resp).Message
-	_, _, refused := r.connect(t, r.address.Authority(), r.authorization(), nil)
+	_, refused := r.connect(t, r.address.Authority(), r.authorization())
 	assert.Equal(t, "502 "+reason, refused.Status)
 
 	// What was wrong is mended: no need to wait.
@@ -185,7 +185,9 @@ func TestDrainLetsRequestsFinish(t *testing.T) {
 			close(answer)
 			return
 		}
-		answer <- body(t, resp)
+		content, err := io.ReadAll(resp.Body)
+		assert.NoError(t, err)
+		answer <- string(content)
 	}()
 	<-arrived
 	r.stop()

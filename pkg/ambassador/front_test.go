@@ -45,7 +45,7 @@ func TestConnectIsAuthenticated(t *testing.T) {
 			407, "use the proxy-url of the kubeconfig"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, _, resp := r.connect(t, r.address.Authority(), tc.authorization, nil)
+			_, resp := r.connect(t, r.address.Authority(), tc.authorization)
 			assert.Equal(t, tc.code, resp.StatusCode)
 			if tc.code == 200 {
 				return
@@ -84,14 +84,14 @@ func TestConnectIsPinned(t *testing.T) {
 		"api.example.com%2eevil.test:443": false,
 	} {
 		t.Run(authority, func(t *testing.T) {
-			_, _, resp := r.connect(t, authority, r.authorization(), nil)
+			_, resp := r.connect(t, authority, r.authorization())
 			if accepted {
 				assert.Equal(t, 200, resp.StatusCode)
 				return
 			}
 			// net/http refuses some itself, before anybody is asked.
 			assert.Contains(t, []int{400, 403}, resp.StatusCode)
-			if resp.StatusCode == 403 {
+			if resp.StatusCode == http.StatusForbidden {
 				assert.Contains(t, resp.Status, "connector team-a/cluster is for api.example.com:443, not ")
 			}
 		})
@@ -113,7 +113,7 @@ func TestAuthorityOfIPv6(t *testing.T) {
 		require.NoError(t, err)
 		defer conn.Close()
 		fmt.Fprintf(conn, "CONNECT %s HTTP/1.1\r\nHost: x\r\nProxy-Authorization: %s\r\n\r\n", authority, r.authorization())
-		resp, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: "CONNECT"})
+		resp, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: http.MethodConnect})
 		require.NoError(t, err)
 		resp.Body.Close()
 		if code == 200 {
@@ -127,7 +127,7 @@ func TestAuthorityOfIPv6(t *testing.T) {
 func TestConnectWithBodyIsRefused(t *testing.T) {
 	r := start(t, address(t, "https://api.example.com"), newSource(newUpstream(t, ok).snapshot()))
 	for _, header := range []string{"Content-Length: 3", "Transfer-Encoding: chunked"} {
-		_, _, resp := r.connect(t, "api.example.com:443", r.authorization()+"\r\n"+header, nil)
+		_, resp := r.connect(t, "api.example.com:443", r.authorization()+"\r\n"+header)
 		assert.Equal(t, 400, resp.StatusCode, header)
 	}
 }

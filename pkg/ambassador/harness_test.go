@@ -216,9 +216,8 @@ func start(t *testing.T, a connector.Address, s credential.Source) *running {
 	return r
 }
 
-// connect sends a CONNECT request with extra bytes right behind it and reads
-// the answer.
-func (r *running) connect(t *testing.T, authority, authorization string, extra []byte) (net.Conn, *bufio.Reader, *http.Response) {
+// connect sends a CONNECT request and reads the answer.
+func (r *running) connect(t *testing.T, authority, authorization string) (net.Conn, *http.Response) {
 	t.Helper()
 	conn, err := net.Dial("tcp", r.proxy)
 	require.NoError(t, err)
@@ -228,13 +227,12 @@ func (r *running) connect(t *testing.T, authority, authorization string, extra [
 	if authorization != "" {
 		header += "Proxy-Authorization: " + authorization + "\r\n"
 	}
-	_, err = conn.Write(append([]byte(header+"\r\n"), extra...))
+	_, err = conn.Write([]byte(header + "\r\n"))
 	require.NoError(t, err)
-	br := bufio.NewReader(conn)
-	resp, err := http.ReadResponse(br, &http.Request{Method: http.MethodConnect})
+	resp, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: http.MethodConnect})
 	require.NoError(t, err)
 	t.Cleanup(func() { resp.Body.Close() })
-	return conn, br, resp
+	return conn, resp
 }
 
 func basic(user, password string) string {
@@ -252,7 +250,7 @@ func (r *running) clientTLS() *tls.Config {
 // tunnel is a TLS connection to the inside of a tunnel.
 func (r *running) tunnel(t *testing.T) *tls.Conn {
 	t.Helper()
-	conn, _, resp := r.connect(t, r.address.Authority(), r.authorization(), nil)
+	conn, resp := r.connect(t, r.address.Authority(), r.authorization())
 	require.Equal(t, http.StatusOK, resp.StatusCode)
 	inner := tls.Client(conn, r.clientTLS())
 	require.NoError(t, inner.Handshake())

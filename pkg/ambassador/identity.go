@@ -64,7 +64,7 @@ func OpenIdentity(dir string, log *slog.Logger) (*Identity, error) {
 }
 
 // keep parses the file at path. If it cannot, it makes a new one.
-func keep(path string, parse func([]byte) error, make func() ([]byte, error), log *slog.Logger) error {
+func keep(path string, parse func([]byte) error, generate func() ([]byte, error), log *slog.Logger) error {
 	data, err := os.ReadFile(path)
 	if err == nil {
 		err = parse(data)
@@ -76,7 +76,7 @@ func keep(path string, parse func([]byte) error, make func() ([]byte, error), lo
 		log.Warn("replacing a file of the state directory; clients that run already must read the kubeconfig again",
 			"file", filepath.Base(path), "reason", err.Error())
 	}
-	if data, err = make(); err != nil {
+	if data, err = generate(); err != nil {
 		return fmt.Errorf("making %s: %w", filepath.Base(path), err)
 	}
 	if err := parse(data); err != nil {

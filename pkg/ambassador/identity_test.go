@@ -63,8 +63,8 @@ func TestCorruptIdentityIsReplaced(t *testing.T) {
 		require.NoError(t, err)
 		return data
 	}
-	certOf := func(data []byte) []byte { return data[:bytes.Index(data, []byte("-----BEGIN PRIVATE"))] }
-	keyOf := func(data []byte) []byte { return data[bytes.Index(data, []byte("-----BEGIN PRIVATE")):] }
+	certOf := func(data []byte) []byte { cert, _, _ := bytes.Cut(data, []byte("-----BEGIN PRIVATE")); return cert }
+	keyOf := func(data []byte) []byte { return bytes.TrimPrefix(data, certOf(data)) }
 
 	for name, tc := range map[string]struct {
 		file    string

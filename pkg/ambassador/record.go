@@ -14,7 +14,7 @@ import (
 // recorder remembers what the log line of a request needs.
 type recorder struct {
 	replayWriter
-	ctx    context.Context // of the request
+	ctx    context.Context //nolint:containedctx // lives as long as the request
 	status int
 	bytes  int64
 }

@@ -277,6 +277,7 @@ func TestRotationDropsNoStream(t *testing.T) {
 func TestUnauthorizedIsTriedAgainOnce(t *testing.T) {
 	const fresh = "fresh-token"
 	newServer := func(t *testing.T, src **source) *upstream {
+		t.Helper()
 		up := newUpstream(t, func(w http.ResponseWriter, r *http.Request) {
 			if r.Header.Get("Authorization") != "Bearer "+fresh {
 				w.WriteHeader(http.StatusUnauthorized)

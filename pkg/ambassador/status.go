@@ -77,5 +77,5 @@ func writeStatus(w http.ResponseWriter, e *statusError) {
 		h.Set("Retry-After", strconv.Itoa(retryAfter))
 	}
 	w.WriteHeader(e.code)
-	_, _ = w.Write(body) // the client is gone: nobody is left to tell
+	_, _ = w.Write(body) //nolint:gosec // JSON, said to be JSON; without a client nobody is left to tell
 }

@@ -40,7 +40,7 @@ func (i classInstaller) Start(ctx context.Context) error {
 		return err == nil, nil
 	})
 	if ctx.Err() != nil {
-		return nil // told to stop
+		return nil //nolint:nilerr // told to stop
 	}
 	return err
 }

@@ -14,6 +14,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -43,28 +44,28 @@ type volume struct {
 	keepOld bool // leave the old directory, so that only the rename can be noticed
 }
 
-func (v *volume) write(t testing.TB, content files) {
-	t.Helper()
+func (v *volume) write(tb testing.TB, content files) {
+	tb.Helper()
 	v.n++
 	generation := fmt.Sprintf("..generation-%d", v.n)
 	old, _ := os.Readlink(filepath.Join(v.dir, "..data"))
 	for name, data := range content {
 		path := filepath.Join(v.dir, generation, name)
-		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
-		require.NoError(t, os.WriteFile(path, []byte(data), 0o444))
+		require.NoError(tb, os.MkdirAll(filepath.Dir(path), 0o755))
+		require.NoError(tb, os.WriteFile(path, []byte(data), 0o444))
 	}
-	require.NoError(t, os.MkdirAll(filepath.Join(v.dir, generation), 0o755))
-	require.NoError(t, os.Symlink(generation, filepath.Join(v.dir, "..data_tmp")))
-	require.NoError(t, os.Rename(filepath.Join(v.dir, "..data_tmp"), filepath.Join(v.dir, "..data")))
+	require.NoError(tb, os.MkdirAll(filepath.Join(v.dir, generation), 0o755))
+	require.NoError(tb, os.Symlink(generation, filepath.Join(v.dir, "..data_tmp")))
+	require.NoError(tb, os.Rename(filepath.Join(v.dir, "..data_tmp"), filepath.Join(v.dir, "..data")))
 	for name := range content {
 		top, _, _ := bytes.Cut([]byte(name), []byte("/"))
 		link := filepath.Join(v.dir, string(top))
 		if _, err := os.Lstat(link); err != nil {
-			require.NoError(t, os.Symlink(filepath.Join("..data", string(top)), link))
+			require.NoError(tb, os.Symlink(filepath.Join("..data", string(top)), link))
 		}
 	}
 	if old != "" && !v.keepOld {
-		require.NoError(t, os.RemoveAll(filepath.Join(v.dir, old)))
+		require.NoError(tb, os.RemoveAll(filepath.Join(v.dir, old)))
 	}
 }
 
@@ -124,12 +125,12 @@ func token(want string) func(*credential.Snapshot) bool {
 	return func(s *credential.Snapshot) bool { return string(s.Token) == want }
 }
 
-func newCA(t testing.TB) string {
-	t.Helper()
+func newCA(tb testing.TB) string {
+	tb.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{SerialNumber: big.NewInt(1)}, &x509.Certificate{SerialNumber: big.NewInt(1)}, key.Public(), key)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }
 
@@ -155,7 +156,7 @@ func TestFollowsTheSwapsOfAVolume(t *testing.T) {
 			s := await(token("one"))
 			assert.Equal(t, first, s.CA)
 			assert.True(t, s.Address.IsZero())
-			assert.NoError(t, s.Problem)
+			require.NoError(t, s.Problem)
 
 			v.write(t, files{layout.prefix + "token": "two", layout.prefix + "ca.crt": second, layout.prefix + "address": "https://api.example:6443/x\n"})
 			s = await(token("two"))
@@ -210,7 +211,7 @@ func TestBadContentKeepsTheLastGoodOne(t *testing.T) {
 			v.write(t, bad)
 			assert.Same(t, good, src.Reload(), "a new token never meets an old address")
 			src.Reload()
-			assert.Equal(t, 1, bytes.Count([]byte(log.String()), []byte("the last good one stays in use")), "said once: %s", log)
+			assert.Equal(t, 1, strings.Count(log.String(), "the last good one stays in use"), "said once: %s", log)
 			for _, content := range bad {
 				if content != "" && len(content) < 100 {
 					quoted, err := json.Marshal(content)

@@ -14,12 +14,12 @@ import (
 	"github.com/kube-connector/kube-connector/pkg/kubeconfig"
 )
 
-func entry(t testing.TB, reference, address string) kubeconfig.Entry {
-	t.Helper()
+func entry(tb testing.TB, reference, address string) kubeconfig.Entry {
+	tb.Helper()
 	ref, err := connector.ParseReference(reference, "")
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	a, err := connector.ParseAddress(address)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return kubeconfig.Entry{Connector: ref, Address: a}
 }
 
