@@ -6,10 +6,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-)
 
-// errUsage: the command line is wrong, and the person has been told.
-var errUsage = errors.New("wrong usage")
+	"github.com/kube-connector/kube-connector/internal/program"
+)
 
 // options are what the command line says.
 type options struct {
@@ -20,7 +19,7 @@ type options struct {
 	logLevel        slog.Level
 }
 
-// parseOptions reads the flags. Errors are flag.ErrHelp or errUsage.
+// parseOptions reads the flags. Errors are flag.ErrHelp or program.ErrUsage.
 func parseOptions(args []string, stderr io.Writer) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("controller", flag.ContinueOnError)
@@ -38,17 +37,17 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 		if errors.Is(err, flag.ErrHelp) {
 			return options{}, err
 		}
-		return options{}, errUsage
+		return options{}, program.ErrUsage
 	}
 	if o.logLevel < slog.LevelDebug {
 		// Below it client-go logs what it reads, Secrets included.
 		fmt.Fprintf(stderr, "invalid value %q for flag -log-level: DEBUG is the least\n", o.logLevel)
-		return options{}, errUsage
+		return options{}, program.ErrUsage
 	}
 	if flags.NArg() > 0 {
 		fmt.Fprintf(stderr, "unexpected argument %q\n", flags.Arg(0))
 		flags.Usage()
-		return options{}, errUsage
+		return options{}, program.ErrUsage
 	}
 	return o, nil
 }

@@ -8,7 +8,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
-	"sync"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,6 +21,8 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
+	"github.com/kube-connector/kube-connector/internal/program"
+	"github.com/kube-connector/kube-connector/internal/testkit"
 	"github.com/kube-connector/kube-connector/test/apiserver"
 )
 
@@ -38,11 +40,11 @@ func TestUsage(t *testing.T) {
 		told string
 	}{
 		{[]string{"-h"}, flag.ErrHelp, "Usage: controller [flags]"},
-		{[]string{"--no-such-flag"}, errUsage, "flag provided but not defined"},
-		{[]string{"start"}, errUsage, `unexpected argument "start"`},
-		{[]string{"--log-level=loud"}, errUsage, "invalid value"},
+		{[]string{"--no-such-flag"}, program.ErrUsage, "flag provided but not defined"},
+		{[]string{"start"}, program.ErrUsage, `unexpected argument "start"`},
+		{[]string{"--log-level=loud"}, program.ErrUsage, "invalid value"},
 		// client-go logs what it reads at such levels, Secrets included.
-		{[]string{"--log-level=DEBUG-4"}, errUsage, "DEBUG is the least"},
+		{[]string{"--log-level=DEBUG-4"}, program.ErrUsage, "DEBUG is the least"},
 	} {
 		var stdout, stderr bytes.Buffer
 		require.ErrorIs(t, run(t.Context(), tc.args, &stdout, &stderr), tc.err, tc.args)
@@ -63,7 +65,7 @@ func TestRun(t *testing.T) {
 	t.Setenv(clientcmd.RecommendedConfigPathEnvVar, kubeconfig(t, cluster))
 	health := freeAddress(t)
 
-	var stdout, stderr safeBuffer // klog writes for as long as the process lives
+	var stdout, stderr testkit.Log // klog writes for as long as the process lives
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
@@ -80,7 +82,7 @@ func TestRun(t *testing.T) {
 		return *lease.Spec.HolderIdentity
 	}
 	// The clients of this test log through klog too, whose logger run sets first.
-	require.Eventually(t, func() bool { return len(stderr.content()) > 0 }, 30*time.Second, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return stderr.String() != "" }, 30*time.Second, 50*time.Millisecond)
 	require.Eventually(t, func() bool { return holder() != "" }, 30*time.Second, 50*time.Millisecond)
 	for _, path := range []string{"/healthz", "/readyz"} {
 		require.EventuallyWithT(t, func(t *assert.CollectT) {
@@ -94,28 +96,10 @@ func TestRun(t *testing.T) {
 	cancel()
 	require.NoError(t, <-ended)
 	require.Empty(t, holder(), "the Lease is let go")
-	require.NotEmpty(t, stderr.content())
-	for line := range bytes.Lines(stderr.content()) {
-		require.True(t, json.Valid(line), "%s", line)
+	require.NotEmpty(t, stderr.String())
+	for line := range strings.Lines(stderr.String()) {
+		require.True(t, json.Valid([]byte(line)), "%s", line)
 	}
-}
-
-// safeBuffer is a buffer that many may write to.
-type safeBuffer struct {
-	mu     sync.Mutex
-	buffer bytes.Buffer
-}
-
-func (b *safeBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.Write(p)
-}
-
-func (b *safeBuffer) content() []byte {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return bytes.Clone(b.buffer.Bytes())
 }
 
 func freeAddress(t *testing.T) string {

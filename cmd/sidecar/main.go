@@ -9,9 +9,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 
+	"github.com/kube-connector/kube-connector/internal/program"
 	"github.com/kube-connector/kube-connector/internal/version"
 )
 
@@ -21,22 +20,7 @@ const usage = `usage: sidecar <command> [flags]
   wait     return when run is ready (the container's postStart hook)
   version  print the version`
 
-// errUsage is an error that the flag package has explained already.
-var errUsage = errors.New("wrong usage")
-
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
-	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	switch {
-	case err == nil:
-	case errors.Is(err, flag.ErrHelp), errors.Is(err, errUsage):
-		os.Exit(2)
-	default:
-		fmt.Fprintln(os.Stderr, "sidecar:", err)
-		os.Exit(1)
-	}
-}
+func main() { os.Exit(program.Main("sidecar", run)) }
 
 // run is the program without its process.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -54,7 +38,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return nil
 	}
 	fmt.Fprintln(stderr, usage)
-	return errUsage
+	return program.ErrUsage
 }
 
 // parse parses flags and refuses what is left over.
@@ -63,7 +47,7 @@ func parse(flags *flag.FlagSet, args []string) error {
 		if errors.Is(err, flag.ErrHelp) {
 			return err
 		}
-		return errUsage
+		return program.ErrUsage
 	}
 	if flags.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q", flags.Arg(0))

@@ -3,15 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -29,6 +23,8 @@ import (
 	"go.uber.org/goleak"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/kube-connector/kube-connector/internal/testkit"
 )
 
 const (
@@ -63,7 +59,7 @@ type place struct {
 	credentials, state, kubeconfig string
 	port                           string
 	connectors                     []string
-	log                            *syncBuffer
+	log                            *testkit.Log
 }
 
 func newPlace(t *testing.T, connectors ...string) *place {
@@ -79,7 +75,7 @@ func newPlace(t *testing.T, connectors ...string) *place {
 	require.NoError(t, l.Close())
 	p := &place{
 		t: t, credentials: filepath.Join(dir, "c"), state: filepath.Join(dir, "s"), kubeconfig: filepath.Join(dir, "kubeconfig"),
-		port: port, connectors: connectors, log: &syncBuffer{},
+		port: port, connectors: connectors, log: &testkit.Log{},
 	}
 	for _, d := range []string{p.credentials, p.state} {
 		require.NoError(t, os.Mkdir(d, 0o755))
@@ -145,41 +141,17 @@ func (p *place) swap(generation string, files map[string]string) {
 	}
 }
 
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
 // newUpstream is an API server that answers with the Authorization it got.
 func newUpstream(t *testing.T) (url, ca string) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	require.NoError(t, err)
+	certificate, ca := testkit.Certificate(t, "upstream", time.Now().Add(time.Hour))
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, r.Host+" "+r.Header.Get("Authorization"))
 	}))
-	s.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	s.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
 	s.StartTLS()
 	t.Cleanup(s.Close)
-	return s.URL, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	return s.URL, ca
 }
 
 // get is what a client gets: a body, or the words of a refused CONNECT.

@@ -7,11 +7,9 @@ import (
 	"io"
 	"log/slog"
 
+	"github.com/kube-connector/kube-connector/internal/program"
 	"github.com/kube-connector/kube-connector/pkg/webhook"
 )
-
-// errUsage: the command line is wrong, and the person has been told.
-var errUsage = errors.New("wrong usage")
 
 // options are what the command line says.
 type options struct {
@@ -19,7 +17,7 @@ type options struct {
 	logLevel slog.Level
 }
 
-// parseOptions reads the flags. Errors are flag.ErrHelp or errUsage.
+// parseOptions reads the flags. Errors are flag.ErrHelp or program.ErrUsage.
 func parseOptions(args []string, stderr io.Writer) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("webhook", flag.ContinueOnError)
@@ -38,7 +36,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 		if errors.Is(err, flag.ErrHelp) {
 			return options{}, err
 		}
-		return options{}, errUsage
+		return options{}, program.ErrUsage
 	}
 	wrong := ""
 	switch {
@@ -53,7 +51,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	if wrong != "" {
 		fmt.Fprintln(stderr, wrong)
 		flags.Usage()
-		return options{}, errUsage
+		return options{}, program.ErrUsage
 	}
 	return o, nil
 }

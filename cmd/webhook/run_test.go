@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/kube-connector/kube-connector/internal/program"
 )
 
 func TestVersion(t *testing.T) {
@@ -23,10 +25,10 @@ func TestUsage(t *testing.T) {
 		told string
 	}{
 		{[]string{"-h"}, flag.ErrHelp, "Usage: webhook [flags]"},
-		{nil, errUsage, "-sidecar-image is missing"},
-		{[]string{"--no-such-flag"}, errUsage, "flag provided but not defined"},
-		{[]string{image, "start"}, errUsage, `unexpected argument "start"`},
-		{[]string{image, "--log-level=DEBUG-4"}, errUsage, "DEBUG is the least"},
+		{nil, program.ErrUsage, "-sidecar-image is missing"},
+		{[]string{"--no-such-flag"}, program.ErrUsage, "flag provided but not defined"},
+		{[]string{image, "start"}, program.ErrUsage, `unexpected argument "start"`},
+		{[]string{image, "--log-level=DEBUG-4"}, program.ErrUsage, "DEBUG is the least"},
 	} {
 		var stdout, stderr bytes.Buffer
 		require.ErrorIs(t, run(t.Context(), tc.args, &stdout, &stderr), tc.err, tc.args)

@@ -19,6 +19,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
+	"github.com/kube-connector/kube-connector/internal/testkit"
 	"github.com/kube-connector/kube-connector/pkg/credential"
 )
 
@@ -26,7 +27,7 @@ func restHTTPClient(c *rest.Config) (*http.Client, error) { return rest.HTTPClie
 
 func TestUntrustedServerGetsNoToken(t *testing.T) {
 	up := newUpstream(t, ok)
-	_, otherCA := newCertificate(t)
+	_, otherCA := testkit.Certificate(t, "other", time.Now().Add(time.Hour))
 	for name, tc := range map[string]struct {
 		address string
 		ca      string
@@ -113,7 +114,7 @@ func TestMissingCredentialIsSaidUntilItArrives(t *testing.T) {
 // phrase of a refused CONNECT: so the second try says why the first one failed.
 func TestOutageIsSaidToTheNextTunnel(t *testing.T) {
 	up := newUpstream(t, ok)
-	_, otherCA := newCertificate(t)
+	_, otherCA := testkit.Certificate(t, "other", time.Now().Add(time.Hour))
 	src := newSource(&credential.Snapshot{CA: otherCA, Token: realToken})
 	r := start(t, up.address(t, ""), src)
 	resp := r.get(t, "/api")

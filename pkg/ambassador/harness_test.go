@@ -2,20 +2,13 @@ package ambassador_test
 
 import (
 	"bufio"
-	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/base64"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"log/slog"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -28,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/kube-connector/kube-connector/internal/testkit"
 	"github.com/kube-connector/kube-connector/pkg/ambassador"
 	"github.com/kube-connector/kube-connector/pkg/connector"
 	"github.com/kube-connector/kube-connector/pkg/credential"
@@ -59,29 +53,12 @@ func newUpstream(t *testing.T, handler http.HandlerFunc) *upstream {
 		handler(w, r)
 	}))
 	var cert tls.Certificate
-	cert, u.ca = newCertificate(t)
+	cert, u.ca = testkit.Certificate(t, "ca", time.Now().Add(time.Hour))
 	u.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
 	u.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
 	u.StartTLS()
 	t.Cleanup(u.Close)
 	return u
-}
-
-func newCertificate(t *testing.T) (cert tls.Certificate, pemCA string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
-	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
-	require.NoError(t, err)
-	template := &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: "test authority " + serial.String()},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	require.NoError(t, err)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key},
-		string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }
 
 func (u *upstream) requests() []*http.Request {
@@ -150,30 +127,12 @@ func (s *source) set(next *credential.Snapshot) {
 	s.changed = make(chan struct{})
 }
 
-// syncBuffer is a log that may be read while it is written.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
 // running is an ambassador with the one connector team-a/cluster.
 type running struct {
 	proxy    string // host:port
 	identity *ambassador.Identity
 	address  connector.Address
-	log      *syncBuffer
+	log      *testkit.Log
 	stop     context.CancelFunc
 	stopped  chan error
 }
@@ -182,7 +141,7 @@ var cluster = connector.Reference{Namespace: "team-a", Name: "cluster"}
 
 func start(t *testing.T, a connector.Address, s credential.Source) *running {
 	t.Helper()
-	r := &running{address: a, log: &syncBuffer{}, stopped: make(chan error, 1)}
+	r := &running{address: a, log: &testkit.Log{}, stopped: make(chan error, 1)}
 	log := slog.New(slog.NewJSONHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	var err error
 	r.identity, err = ambassador.OpenIdentity(t.TempDir(), log)

@@ -2,18 +2,13 @@ package connector_test
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/pem"
-	"math/big"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/kube-connector/kube-connector/internal/testkit"
 	"github.com/kube-connector/kube-connector/pkg/connector"
 )
 
@@ -90,17 +85,8 @@ func FuzzBundle(f *testing.F) {
 
 func certificate(tb testing.TB, name string) []byte {
 	tb.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(tb, err)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1),
-		Subject:      pkix.Name{CommonName: name},
-		NotAfter:     time.Now().Add(time.Hour),
-		IsCA:         true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	require.NoError(tb, err)
-	return encode("CERTIFICATE", der, nil)
+	_, ca := testkit.Certificate(tb, name, time.Now().Add(time.Hour))
+	return []byte(ca)
 }
 
 func encode(kind string, content []byte, headers map[string]string) []byte {

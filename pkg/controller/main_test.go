@@ -1,7 +1,6 @@
 package controller_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +24,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/yaml"
 
+	"github.com/kube-connector/kube-connector/internal/testkit"
 	"github.com/kube-connector/kube-connector/pkg/controller"
 	"github.com/kube-connector/kube-connector/test/apiserver"
 )
@@ -52,7 +52,7 @@ var (
 	eager *site
 	// logs are all that the controllers log at the most talkative level that
 	// cmd/controller allows.
-	logs safeBuffer
+	logs testkit.Log
 )
 
 func TestMain(m *testing.M) {
@@ -212,21 +212,3 @@ func (w *writes) of(namespace string) int {
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
-// safeBuffer is a buffer that many may write to.
-type safeBuffer struct {
-	mu     sync.Mutex
-	buffer bytes.Buffer
-}
-
-func (b *safeBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.Write(p)
-}
-
-func (b *safeBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.String()
-}

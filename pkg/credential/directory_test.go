@@ -3,19 +3,12 @@ package credential_test
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"log/slog"
-	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -24,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/kube-connector/kube-connector/internal/testkit"
 	"github.com/kube-connector/kube-connector/pkg/connector"
 	"github.com/kube-connector/kube-connector/pkg/credential"
 )
@@ -69,25 +63,8 @@ func (v *volume) write(tb testing.TB, content files) {
 	}
 }
 
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
-func newDirectory(root string) (*credential.Directory, *syncBuffer) {
-	log := &syncBuffer{}
+func newDirectory(root string) (*credential.Directory, *testkit.Log) {
+	log := &testkit.Log{}
 	return credential.NewDirectory(root, slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))), log
 }
 
@@ -127,11 +104,8 @@ func token(want string) func(*credential.Snapshot) bool {
 
 func newCA(tb testing.TB) string {
 	tb.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(tb, err)
-	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{SerialNumber: big.NewInt(1)}, &x509.Certificate{SerialNumber: big.NewInt(1)}, key.Public(), key)
-	require.NoError(tb, err)
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	_, ca := testkit.Certificate(tb, "ca", time.Now().Add(time.Hour))
+	return ca
 }
 
 // The volume may be mounted for all connectors or for each.

@@ -27,6 +27,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
+	"github.com/kube-connector/kube-connector/internal/testkit"
 	"github.com/kube-connector/kube-connector/pkg/apis/connectors/v1alpha1"
 	"github.com/kube-connector/kube-connector/pkg/inject"
 	"github.com/kube-connector/kube-connector/pkg/webhook"
@@ -235,15 +236,15 @@ func testTrustIsKept(t *testing.T, s *server) {
 	t.Helper()
 	own := s.caBundle(t)
 	require.NotEmpty(t, own)
-	before := selfSigned(t, time.Now().Add(time.Hour))
-	expired := selfSigned(t, time.Now().Add(-time.Hour))
+	_, before := testkit.Certificate(t, "before", time.Now().Add(time.Hour))
+	_, expired := testkit.Certificate(t, "expired", time.Now().Add(-time.Hour))
 
 	var c admissionregistrationv1.MutatingWebhookConfiguration
 	require.NoError(t, s.api.Get(t.Context(), types.NamespacedName{Name: webhook.ConfigurationName}, &c))
-	c.Webhooks[0].ClientConfig.CABundle = bytes.Join([][]byte{expired, before}, nil)
+	c.Webhooks[0].ClientConfig.CABundle = []byte(expired + before)
 	require.NoError(t, s.api.Update(t.Context(), &c))
 
-	want := string(own) + string(before)
+	want := string(own) + before
 	require.Eventually(t, func() bool { return string(s.caBundle(t)) == want }, patience, interval)
 	require.Eventually(t, func() bool { return s.ready(t) }, patience, interval)
 }
