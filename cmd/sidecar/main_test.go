@@ -85,7 +85,7 @@ func newPlace(t *testing.T, connectors ...string) *place {
 
 func (p *place) args() []string {
 	args := []string{"run", "--credentials-dir=" + p.credentials, "--state-dir=" + p.state,
-		"--kubeconfig=" + p.kubeconfig, "--proxy-port=" + p.port, "--log-level=debug", "--drain-timeout=2s"}
+		"--kubeconfig=" + p.kubeconfig, "--proxy-port=" + p.port, "--log-level=debug", "--drain-timeout=2s", "--unsealed"}
 	for _, c := range p.connectors {
 		args = append(args, "--connector="+c)
 	}

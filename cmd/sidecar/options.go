@@ -19,6 +19,7 @@ const stateDir = "/var/run/connector-proxy/state"
 type options struct {
 	connectors     connectorsFlag
 	credentialsDir string
+	unsealed       bool
 	stateDir       string
 	kubeconfig     string
 	proxyPort      uint
@@ -31,7 +32,8 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	flags := flag.NewFlagSet("sidecar run", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.Var(&o.connectors, "connector", "a connector to serve, as `namespace/name=address`; repeatable, the first is the current context")
-	flags.StringVar(&o.credentialsDir, "credentials-dir", "/var/run/connector-proxy/credentials", "where <namespace>/<name>/{token,ca.crt,address} are")
+	flags.StringVar(&o.credentialsDir, "credentials-dir", "/var/run/connector-proxy/credentials", "where <namespace>/<name>/{token,ca.crt,address,seal} are")
+	flags.BoolVar(&o.unsealed, "unsealed", false, "take ca.crt and address without a seal: outside of Pods, where only the owner of the token can write them")
 	flags.StringVar(&o.stateDir, "state-dir", stateDir, "where the CA and the temporary token are kept; for nobody else to see")
 	flags.StringVar(&o.kubeconfig, "kubeconfig", "/var/run/connector-proxy/kubeconfig/kubeconfig", "the kubeconfig to write")
 	flags.UintVar(&o.proxyPort, "proxy-port", 17443, "the port on localhost that takes CONNECT")

@@ -61,7 +61,7 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	directory := credential.NewDirectory(o.credentialsDir, log)
+	directory := credential.NewDirectory(o.credentialsDir, !o.unsealed, log)
 	config := kubeconfig.Config{
 		ProxyAddress: net.JoinHostPort(loopback, strconv.Itoa(int(o.proxyPort))),
 		ProxyToken:   identity.Token(),

@@ -26,7 +26,7 @@ import (
 // Bounds on what a client can use up. A request or a response has no bound in
 // time: watches and logs may last.
 const (
-	maxConnections    = 4096
+	maxConnections    = 256 // 140 kB each with a watch: all fit into the 64 MiB that injection grants
 	maxConnectHeader  = 16 << 10
 	maxRequestHeader  = 256 << 10
 	headerTimeout     = 10 * time.Second // also of the TLS handshake

@@ -214,14 +214,14 @@ func TestDrainLetsStreamsFinish(t *testing.T) {
 			return
 		}
 		defer conn.Close()
-		io.WriteString(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+		io.WriteString(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n")
 		rw.Flush()
 		<-finish
 		io.WriteString(conn, "finished")
 	})
 	r := start(t, up.address(t, ""), newSource(up.snapshot()))
 	conn := r.tunnel(t)
-	io.WriteString(conn, "GET /exec HTTP/1.1\r\nHost: "+r.address.Authority()+"\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+	io.WriteString(conn, "GET /exec HTTP/1.1\r\nHost: "+r.address.Authority()+"\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n")
 	br := bufio.NewReader(conn)
 	resp, err := http.ReadResponse(br, nil)
 	require.NoError(t, err)
@@ -256,7 +256,7 @@ func TestDrainIsBounded(t *testing.T) {
 		conn, rw, err := http.NewResponseController(w).Hijack()
 		if assert.NoError(t, err) {
 			defer conn.Close()
-			io.WriteString(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+			io.WriteString(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n")
 			rw.Flush()
 			if r.URL.Path == "/half" {
 				return // a client that does not close its half keeps the stream
@@ -266,8 +266,8 @@ func TestDrainIsBounded(t *testing.T) {
 	})
 	r := start(t, up.address(t, ""), newSource(up.snapshot()))
 	require.Equal(t, 200, r.get(t, "/watch").StatusCode)
-	require.Equal(t, 101, r.get(t, "/exec", "Connection: Upgrade", "Upgrade: x").StatusCode)
-	require.Equal(t, 101, r.get(t, "/half", "Connection: Upgrade", "Upgrade: x").StatusCode)
+	require.Equal(t, 101, r.get(t, "/exec", "Connection: Upgrade", "Upgrade: SPDY/3.1").StatusCode)
+	require.Equal(t, 101, r.get(t, "/half", "Connection: Upgrade", "Upgrade: SPDY/3.1").StatusCode)
 	begin := time.Now()
 	r.stop()
 	select {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,6 +15,13 @@ import (
 // in which browsers authenticate to Kubernetes.
 const websocketBearer = "base64url.bearer.authorization.k8s.io." //nolint:gosec // a prefix, no credential
 
+// methods are those of the Kubernetes API. TRACE above all is not one: a gateway
+// before the API server may answer it with the request, token included (RFC 9110
+// section 9.3.8).
+var methods = []string{
+	http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions,
+}
+
 // guard decides whether a request may go to address, and puts the path of that
 // address in place of the one that the client knows.
 func (r *route) guard(req *http.Request, address connector.Address) *statusError {
@@ -22,6 +30,17 @@ func (r *route) guard(req *http.Request, address connector.Address) *statusError
 	// wrong, and a second place for the host is one too many.
 	if req.URL.Host != "" || req.URL.Scheme != "" || req.URL.Opaque != "" || req.Method == http.MethodConnect {
 		return badRequest("inside the tunnel a request names a path only")
+	}
+	if !slices.Contains(methods, req.Method) {
+		return &statusError{
+			code: http.StatusMethodNotAllowed, reason: "MethodNotAllowed",
+			message: fmt.Sprintf("the Kubernetes API has no method %.20q", req.Method),
+		}
+	}
+	for _, protocol := range req.Header.Values("Upgrade") {
+		if !strings.EqualFold(protocol, "websocket") && !strings.EqualFold(protocol, "SPDY/3.1") {
+			return badRequest(fmt.Sprintf("the Kubernetes API upgrades to websocket and SPDY/3.1, not %.50q", protocol))
+		}
 	}
 	if host, err := normalAuthority(req.Host); err != nil || host != t.authority {
 		return &statusError{
@@ -159,6 +178,8 @@ func dropBearerProtocols(h http.Header) {
 	}
 }
 
+// hasPrefixFold compares as lenient servers do, some of which take an underscore
+// for a hyphen.
 func hasPrefixFold(s, prefix string) bool {
-	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
+	return len(s) >= len(prefix) && strings.EqualFold(strings.ReplaceAll(s[:len(prefix)], "_", "-"), prefix)
 }

@@ -2,6 +2,7 @@ package ambassador_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"testing"
 
@@ -140,6 +141,33 @@ func TestHeaders(t *testing.T) {
 		"Sec-Websocket-Protocol": {"v5.channel.k8s.io, v4.channel.k8s.io"},
 	}, got.Header)
 	assert.Equal(t, r.address.Authority(), got.Host)
+}
+
+func TestHeadersOfLenientServers(t *testing.T) {
+	up := newUpstream(t, ok)
+	r := start(t, up.address(t, ""), newSource(up.snapshot()))
+	require.Equal(t, 200, r.get(t, "/api", "X_Remote_User: admin", "x-remote_group: system:masters").StatusCode)
+	assert.Equal(t, http.Header{"Authorization": {"Bearer " + realToken}}, up.requests()[0].Header)
+	assert.Equal(t, 403, r.get(t, "/api", "Impersonate_User: admin").StatusCode)
+}
+
+// A gateway that answers TRACE with the request would show the token to the app;
+// an upgrade that the API does not have would be a tunnel past the guard.
+func TestOnlyWhatTheAPIHas(t *testing.T) {
+	up := newUpstream(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Header) })
+	r := start(t, up.address(t, ""), newSource(up.snapshot()))
+	for _, method := range []string{"TRACE", "trace", "PROPFIND", "get"} {
+		resp := r.raw(t, method+" /api HTTP/1.1\r\nHost: "+r.address.Authority()+"\r\n\r\n")
+		assert.Equal(t, 405, resp.StatusCode, method)
+		assert.Contains(t, statusOf(t, resp).Message, method)
+	}
+	for _, protocol := range []string{"h2c", "TLS/1.0", "websocket, h2c", "SPDY/2"} {
+		resp := r.get(t, "/api", "Connection: Upgrade", "Upgrade: "+protocol)
+		assert.Equal(t, 400, resp.StatusCode, protocol)
+	}
+	resp := r.get(t, "/api", "Connection: Upgrade", "Upgrade: websocket", "Upgrade: h2c")
+	assert.Equal(t, 400, resp.StatusCode, "in a second line")
+	assert.Empty(t, up.requests())
 }
 
 func TestTwoAuthorizationsBecomeOne(t *testing.T) {

@@ -154,7 +154,7 @@ func TestUpgradeHalfClosedByTheServer(t *testing.T) {
 			return
 		}
 		defer conn.Close()
-		io.WriteString(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nbye")
+		io.WriteString(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\nbye")
 		rw.Flush()
 		conn.(*tls.Conn).CloseWrite()
 		rest, _ := io.ReadAll(rw)
@@ -164,7 +164,7 @@ func TestUpgradeHalfClosedByTheServer(t *testing.T) {
 		t.Run(early, func(t *testing.T) {
 			r := start(t, up.address(t, ""), newSource(up.snapshot()))
 			conn := r.tunnel(t)
-			fmt.Fprintf(conn, "POST /exec HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n%s", r.address.Authority(), early)
+			fmt.Fprintf(conn, "POST /exec HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n%s", r.address.Authority(), early)
 			br := bufio.NewReader(conn)
 			resp, err := http.ReadResponse(br, nil)
 			require.NoError(t, err)

@@ -18,14 +18,15 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kube-connector/kube-connector/pkg/apis/connectors/v1alpha1"
+	"github.com/kube-connector/kube-connector/pkg/connector"
 )
 
 // errForeignConfigMap: the name of the ConfigMap is taken by somebody else's.
 var errForeignConfigMap = errors.New("the ConfigMap belongs to somebody else")
 
 // writeConnection makes the ConfigMap beside the Connector say what the
-// Connector says: the address, and the certificates to trust. Both are public.
-// It is written only if it says something else.
+// Connector says: the address, and the certificates to trust, sealed with the
+// token. They are public. It is written only if it says something else.
 //
 // A certificate that is no longer named goes from the ConfigMap at once, so that
 // deleting a CA ends the trust in it in running Pods too.
@@ -34,6 +35,10 @@ func (r *reconciler) writeConnection(ctx context.Context, e *evaluation) error {
 	data := map[string]string{v1alpha1.ConnectionKeyAddress: e.address.String()}
 	if e.ca.Len() > 0 {
 		data[v1alpha1.ConnectionKeyCA] = string(e.ca.PEM())
+	}
+	if e.token != "" {
+		ref := connector.Reference{Namespace: key.Namespace, Name: e.connector.Name}
+		data[v1alpha1.ConnectionKeySeal] = connector.Seal(e.token, ref, e.address, e.ca.PEM())
 	}
 
 	existing, err := r.readConfigMap(ctx, key)

@@ -11,19 +11,22 @@ import (
 )
 
 // Directory reads credentials from files: below its root, each connector has a
-// directory <namespace>/<name> with the files token, ca.crt and address. They
-// may be a volume of the kubelet, mounted at any level, or plain files; each
-// may be missing, and appear or change at any time.
+// directory <namespace>/<name> with the files token, ca.crt, address and seal.
+// They may be a volume of the kubelet, mounted at any level, or plain files;
+// each may be missing, and appear or change at any time.
 type Directory struct {
 	root    string
+	sealed  bool
 	log     *slog.Logger
 	sources []*fileSource
 }
 
 // NewDirectory returns the Directory at root. It reads nothing yet, and root
-// need not exist.
-func NewDirectory(root string, log *slog.Logger) *Directory {
-	return &Directory{root: root, log: log}
+// need not exist. If it is sealed, ca.crt and address count only with a seal
+// that was made with the token (connector.Seal): so it must be wherever others
+// than the owner of the token may write them.
+func NewDirectory(root string, sealed bool, log *slog.Logger) *Directory {
+	return &Directory{root: root, sealed: sealed, log: log}
 }
 
 // Source is the credential of one connector. It is read once before Source
@@ -32,6 +35,8 @@ func (d *Directory) Source(ref connector.Reference) Source {
 	s := &fileSource{
 		root:    d.root,
 		sub:     filepath.Join(ref.Namespace, ref.Name),
+		ref:     ref,
+		sealed:  d.sealed,
 		log:     d.log.With("connector", ref.String()),
 		changed: make(chan struct{}),
 	}
@@ -44,6 +49,8 @@ func (d *Directory) Source(ref connector.Reference) Source {
 // fileSource is a Source of one connector's files.
 type fileSource struct {
 	root, sub string
+	ref       connector.Reference
+	sealed    bool
 	log       *slog.Logger
 	current   atomic.Pointer[Snapshot]
 
@@ -63,7 +70,7 @@ func (s *fileSource) Changed() <-chan struct{} {
 func (s *fileSource) Reload() *Snapshot {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	next, err := read(s.root, s.sub)
+	next, err := s.read()
 	old := s.current.Load()
 	switch {
 	case err == nil:

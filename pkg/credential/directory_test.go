@@ -65,7 +65,7 @@ func (v *volume) write(tb testing.TB, content files) {
 
 func newDirectory(root string) (*credential.Directory, *testkit.Log) {
 	log := &testkit.Log{}
-	return credential.NewDirectory(root, slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))), log
+	return credential.NewDirectory(root, false, slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))), log
 }
 
 // follow runs d and returns a wait for a condition on the source.
@@ -288,4 +288,69 @@ func TestGenerationsAreNotMixed(t *testing.T) {
 	close(stop)
 	<-done
 	assert.Equal(t, credential.Token("t299"), src.Reload().Token)
+}
+
+// In a Pod, others than the owner of the token may write the ConfigMap that
+// address and CA come from.
+func TestSealed(t *testing.T) {
+	address, err := connector.ParseAddress("https://api.example.com:6443")
+	require.NoError(t, err)
+	ca := newCA(t)
+	sealed := func(token string) files {
+		return files{
+			"token": token, "address": address.String() + "\n", "ca.crt": "# a comment\n" + ca,
+			"seal": connector.Seal(token, ref, address, []byte(ca)),
+		}
+	}
+	with := func(content files, name, value string) files {
+		content[name] = value
+		return content
+	}
+	without := func(content files, name string) files {
+		delete(content, name)
+		return content
+	}
+	for name, bad := range map[string]files{
+		"another address":  with(sealed("one"), "address", "https://evil.example.com"),
+		"another CA":       with(sealed("one"), "ca.crt", newCA(t)),
+		"no seal":          without(sealed("one"), "seal"),
+		"no address":       without(sealed("one"), "address"),
+		"no CA":            without(sealed("one"), "ca.crt"),
+		"only a CA":        {"token": "one", "ca.crt": ca},
+		"only an address":  {"token": "one", "address": address.String()},
+		"seal for another": with(sealed("one"), "seal", connector.Seal("one", connector.Reference{Namespace: "team-a", Name: "x"}, address, []byte(ca))),
+		"a newer token":    with(sealed("one"), "token", "two"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := t.TempDir()
+			v := &volume{dir: filepath.Join(root, "team-a", "cluster")}
+			require.NoError(t, os.MkdirAll(v.dir, 0o755))
+			log := &testkit.Log{}
+			d := credential.NewDirectory(root, true, slog.New(slog.NewJSONHandler(log, nil)))
+
+			v.write(t, bad)
+			src := d.Source(ref)
+			require.Empty(t, src.Current().Token, "nothing to fall back on: no token goes anywhere")
+			require.ErrorContains(t, src.Current().Problem, "not sealed with this token")
+
+			v.write(t, sealed("one"))
+			good := src.Reload()
+			require.Equal(t, credential.Token("one"), good.Token)
+			require.Equal(t, address, good.Address)
+
+			v.write(t, bad)
+			require.Same(t, good, src.Reload(), "what was sealed stays in use")
+
+			v.write(t, sealed("two"))
+			require.Equal(t, credential.Token("two"), src.Reload().Token)
+		})
+	}
+	t.Run("a token alone needs no seal", func(t *testing.T) {
+		root := t.TempDir()
+		v := &volume{dir: filepath.Join(root, "team-a", "cluster")}
+		require.NoError(t, os.MkdirAll(v.dir, 0o755))
+		v.write(t, files{"token": "one"})
+		d := credential.NewDirectory(root, true, slog.New(slog.DiscardHandler))
+		require.Equal(t, credential.Token("one"), d.Source(ref).Current().Token)
+	})
 }

@@ -17,6 +17,7 @@ const (
 	tokenFile   = "token"
 	caFile      = "ca.crt"
 	addressFile = "address"
+	sealFile    = "seal"
 )
 
 // Bounds on the files. Kubernetes has 1 MiB for a whole Secret or ConfigMap.
@@ -24,6 +25,7 @@ const (
 	maxTokenSize   = 64 << 10
 	maxCASize      = 1 << 20
 	maxAddressSize = 4 << 10
+	maxSealSize    = 1 << 10
 )
 
 // dataLink is the symbolic link that the kubelet swaps to replace all files of
@@ -36,17 +38,39 @@ const maxReads = 5
 // errNoToken is the one problem that means "nothing there", not "bad content".
 var errNoToken = errors.New("no token yet")
 
+// errNotSealed: somebody else may have written the files, or the controller has
+// not caught up with a new token yet.
+var errNotSealed = errors.New("address and CA are not sealed with this token; if the Secret was changed just now this passes within two minutes, else look at the status of the Connector")
+
 // read is the Snapshot that the files in root/sub make. The files of one
 // Snapshot come from one generation of the volume.
-func read(root, sub string) (*Snapshot, error) {
+func (s *fileSource) read() (*Snapshot, error) {
 	for range maxReads {
-		before := generation(root, sub)
+		before := generation(s.root, s.sub)
 		snapshot, err := readFiles(before)
-		if generation(root, sub) == before {
+		if err == nil && s.sealed {
+			err = checkSeal(before, s.ref, snapshot)
+		}
+		if generation(s.root, s.sub) == before {
 			return snapshot, err
 		}
 	}
-	return nil, fmt.Errorf("%s changes faster than it can be read", filepath.Join(root, sub))
+	return nil, fmt.Errorf("%s changes faster than it can be read", filepath.Join(s.root, s.sub))
+}
+
+// checkSeal checks that whoever wrote address and CA knew the token.
+func checkSeal(dir string, ref connector.Reference, s *Snapshot) error {
+	if s.CA == "" && s.Address.IsZero() {
+		return nil // nothing that a seal would be for
+	}
+	seal, err := readBounded(filepath.Join(dir, sealFile), maxSealSize)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if !connector.SealedBy(string(seal), string(s.Token), ref, s.Address, []byte(s.CA)) {
+		return errNotSealed
+	}
+	return nil
 }
 
 // generation is the directory in which the files are at the moment, with all

@@ -122,6 +122,7 @@ func credentials(name string, c *v1alpha1.Connector) (corev1.Volume, error) {
 	connection := &corev1.ConfigMapProjection{Optional: ptr(true), Items: []corev1.KeyToPath{
 		{Key: v1alpha1.ConnectionKeyAddress, Path: v1alpha1.ConnectionKeyAddress},
 		{Key: v1alpha1.ConnectionKeyCA, Path: v1alpha1.ConnectionKeyCA},
+		{Key: v1alpha1.ConnectionKeySeal, Path: v1alpha1.ConnectionKeySeal},
 	}}
 	connection.Name = v1alpha1.ConnectionConfigMapName(c.Name)
 	return corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{

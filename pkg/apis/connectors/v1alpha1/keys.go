@@ -37,4 +37,7 @@ const (
 	ConnectionKeyAddress = "address"
 	// ConnectionKeyCA is the key of the CA bundle, in PEM; absent if there is none.
 	ConnectionKeyCA = "ca.crt"
+	// ConnectionKeySeal is the key of what proves to the sidecar that the other
+	// two are meant for its token: see connector.Seal.
+	ConnectionKeySeal = "seal"
 )
