@@ -30,9 +30,13 @@ func TestConfigMap(t *testing.T) {
 	require.NoError(t, both.Add(other))
 	yes := true
 	got := f.configMap(t)
+	address, err := connector.ParseAddress(f.connector.Spec.Address)
+	require.NoError(t, err)
+	ref := connector.Reference{Namespace: f.namespace, Name: f.connector.Name}
 	require.Equal(t, map[string]string{
 		v1alpha1.ConnectionKeyAddress: f.connector.Spec.Address,
 		v1alpha1.ConnectionKeyCA:      string(both.PEM()),
+		v1alpha1.ConnectionKeySeal:    connector.Seal(string(f.secret.Data[connector.SecretKeyToken]), ref, address, both.PEM()),
 	}, got.Data)
 	require.Equal(t, map[string]string{v1alpha1.LabelConnector: f.connector.Name}, got.Labels)
 	require.Equal(t, []metav1.OwnerReference{{
@@ -142,7 +146,7 @@ func TestConfigMapOfAPredecessorIsTakenOver(t *testing.T) {
 	}, f.secret, f.connector)
 	f.await(soon, ready)
 	got := f.configMap(t)
-	require.Len(t, got.Data, 2)
+	require.NotContains(t, got.Data, "old")
 	require.Equal(t, f.connector.Spec.Address, got.Data[v1alpha1.ConnectionKeyAddress])
 	require.True(t, metav1.IsControlledBy(got, f.connector))
 	require.Len(t, got.OwnerReferences, 1, "or garbage collection would wait for the wrong one")

@@ -6,6 +6,7 @@ import (
 
 	jsonpatch "gomodules.xyz/jsonpatch/v2"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 
 	"github.com/kube-connector/kube-connector/pkg/apis/connectors/v1alpha1"
 )
@@ -121,27 +122,12 @@ func (p *patcher) addVolumes(pod *corev1.Pod, volumes []corev1.Volume) error {
 			count++
 			continue
 		}
-		same, err := sameJSON(existing, &volumes[i])
-		if err != nil {
-			return err
-		}
-		if !same {
+		// Semantic: an empty list comes back from the API server's store as none.
+		if !equality.Semantic.DeepEqual(existing, &volumes[i]) {
 			return fmt.Errorf("the Pod has a volume %q that is not the one injected; rename it", existing.Name)
 		}
 	}
 	return nil
-}
-
-func sameJSON(a, b any) (bool, error) {
-	x, err := json.Marshal(a)
-	if err != nil {
-		return false, fmt.Errorf("comparing with what is injected: %w", err)
-	}
-	y, err := json.Marshal(b)
-	if err != nil {
-		return false, fmt.Errorf("comparing with what is injected: %w", err)
-	}
-	return string(x) == string(y), nil
 }
 
 // statusOf is the value of the status annotation: which Connectors were

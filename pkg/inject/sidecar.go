@@ -3,7 +3,6 @@ package inject
 import (
 	"fmt"
 	"path"
-	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -137,54 +136,6 @@ func memoryVolume(name string) corev1.Volume {
 	return corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{
 		Medium: corev1.StorageMediumMemory, SizeLimit: ptr(resource.MustParse("1Mi")),
 	}}}
-}
-
-// sidecarPresent says whether the Pod has the sidecar already, from an earlier
-// call in the same admission or from a copy of an injected Pod. One of another
-// image is kept, with a warning: the webhook may just be updated.
-func sidecarPresent(pod *corev1.Pod, want *corev1.Container) (present bool, warning string, err error) {
-	for i := range pod.Spec.Containers {
-		if pod.Spec.Containers[i].Name == SidecarName {
-			return false, "", fmt.Errorf("the Pod has a container %q of its own; rename it", SidecarName)
-		}
-	}
-	i := slices.IndexFunc(pod.Spec.InitContainers, func(c corev1.Container) bool { return c.Name == SidecarName })
-	if i < 0 {
-		return false, "", nil
-	}
-	have := &pod.Spec.InitContainers[i]
-	if difference := differsFrom(have, want); difference != "" {
-		return false, "", fmt.Errorf("the Pod has an init container %q whose %s is not what is injected; remove the container, it is added for you", SidecarName, difference)
-	}
-	if have.Image != want.Image {
-		warning = fmt.Sprintf("container %s has the image %s and is kept; new Pods get %s", SidecarName, have.Image, want.Image)
-	}
-	return true, warning, nil
-}
-
-// differsFrom names the first field in which have is not the sidecar wanted.
-// Fields that the API server fills in are not compared.
-func differsFrom(have, want *corev1.Container) string {
-	switch {
-	case have.RestartPolicy == nil || *have.RestartPolicy != *want.RestartPolicy:
-		return "restartPolicy"
-	case len(have.Command) > 0:
-		return "command"
-	case !slices.Equal(have.Args, want.Args):
-		return "args"
-	case have.Lifecycle == nil || have.Lifecycle.PostStart == nil || have.Lifecycle.PostStart.Exec == nil ||
-		!slices.Equal(have.Lifecycle.PostStart.Exec.Command, want.Lifecycle.PostStart.Exec.Command):
-		return "lifecycle.postStart"
-	}
-	if same, err := sameJSON(have.SecurityContext, want.SecurityContext); err != nil || !same {
-		return "securityContext"
-	}
-	for _, mount := range want.VolumeMounts {
-		if !slices.ContainsFunc(have.VolumeMounts, func(m corev1.VolumeMount) bool { return sameMount(m, mount) }) {
-			return "mount at " + mount.MountPath
-		}
-	}
-	return ""
 }
 
 func ptr[T any](v T) *T { return &v }

@@ -290,3 +290,7 @@ func (l *lineWriter) Write(p []byte) (int, error) {
 	defer l.mu.Unlock()
 	return l.w.Write(p)
 }
+
+// MachineIP is the address under which Pods and both API servers reach this
+// machine.
+func (c *Cluster) MachineIP() string { return c.instance.machineIP().String() }
