@@ -77,26 +77,20 @@ func steps(progress io.Writer) func(string) {
 	}
 }
 
-// apply applies a kustomization. The API server serves a new custom resource
-// only a moment after its definition, so objects of such kinds may need another
-// try.
+// apply applies a kustomization, once, as a person would.
 func (c *Cluster) apply(ctx context.Context, dir string) error {
-	return poll(ctx, installTimeout, func(ctx context.Context) error {
-		cmd := exec.CommandContext(ctx, c.Kubectl, "--kubeconfig", c.Home.Kubeconfig,
-			"apply", "--server-side", "--force-conflicts", "--kustomize", dir)
-		output, err := cmd.CombinedOutput()
-		if err != nil {
-			return fmt.Errorf("kubectl apply -k %s: %w: %s", dir, err, complaints(string(output)))
-		}
-		return nil
-	})
+	cmd := exec.CommandContext(ctx, c.Kubectl, "--kubeconfig", c.Home.Kubeconfig, "apply", "-k", dir)
+	if output, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("kubectl apply -k %s: %w: %s", dir, err, complaints(string(output)))
+	}
+	return nil
 }
 
 // complaints leaves out of kubectl's output what went well.
 func complaints(output string) string {
 	var lines []string
 	for line := range strings.Lines(output) {
-		if !strings.HasSuffix(line, " serverside-applied\n") {
+		if !strings.HasSuffix(line, " created\n") {
 			lines = append(lines, line)
 		}
 	}

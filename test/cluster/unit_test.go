@@ -129,7 +129,7 @@ func TestImported(t *testing.T) {
 }
 
 func TestComplaints(t *testing.T) {
-	assert.Equal(t, "error: no matches for kind", complaints("namespace/a serverside-applied\nerror: no matches for kind\n"))
+	assert.Equal(t, "error: no matches for kind", complaints("namespace/a created\nerror: no matches for kind\n"))
 }
 
 func TestPKI(t *testing.T) {
