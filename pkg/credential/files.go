@@ -38,6 +38,9 @@ const maxReads = 5
 // errNoToken is the one problem that means "nothing there", not "bad content".
 var errNoToken = errors.New("no token yet")
 
+// errMissing: the volume has no token, or there is no volume.
+var errMissing = fmt.Errorf("%w: the file %s is not there; does the Secret of the Connector exist, and does it have the key %q?", errNoToken, tokenFile, tokenFile)
+
 // errNotSealed: somebody else may have written the files, or the controller has
 // not caught up with a new token yet.
 var errNotSealed = errors.New("address and CA are not sealed with this token; if the Secret was changed just now this passes within two minutes, else look at the status of the Connector")
@@ -45,17 +48,22 @@ var errNotSealed = errors.New("address and CA are not sealed with this token; if
 // read is the Snapshot that the files in root/sub make. The files of one
 // Snapshot come from one generation of the volume.
 func (s *fileSource) read() (*Snapshot, error) {
+	err := errMissing
 	for range maxReads {
 		before := generation(s.root, s.sub)
-		snapshot, err := readFiles(before)
-		if err == nil && s.sealed {
+		if before == "" {
+			continue // not there, or taken away just now because there is a newer one
+		}
+		var snapshot *Snapshot
+		if snapshot, err = readFiles(before); err == nil && s.sealed {
 			err = checkSeal(before, s.ref, snapshot)
 		}
 		if generation(s.root, s.sub) == before {
 			return snapshot, err
 		}
+		err = fmt.Errorf("%s changes faster than it can be read", filepath.Join(s.root, s.sub))
 	}
-	return nil, fmt.Errorf("%s changes faster than it can be read", filepath.Join(s.root, s.sub))
+	return nil, err
 }
 
 // checkSeal checks that whoever wrote address and CA knew the token.
@@ -74,16 +82,21 @@ func checkSeal(dir string, ref connector.Reference, s *Snapshot) error {
 }
 
 // generation is the directory in which the files are at the moment, with all
-// symbolic links resolved. The volume may be mounted at root or at root/sub.
+// symbolic links resolved, or "" if there is none. The volume may be mounted at
+// root or at root/sub. A path with links in it must not stand for a generation:
+// it is the same for all of them.
 func generation(root, sub string) string {
 	dir := filepath.Join(root, sub)
 	if inner, err := filepath.EvalSymlinks(filepath.Join(dir, dataLink)); err == nil {
 		return inner
 	}
+	if _, err := os.Lstat(filepath.Join(dir, dataLink)); err == nil {
+		return "" // a volume, between two generations
+	}
 	if resolved, err := filepath.EvalSymlinks(dir); err == nil {
 		return resolved
 	}
-	return dir
+	return ""
 }
 
 func readFiles(dir string) (*Snapshot, error) {
@@ -105,7 +118,7 @@ func readFiles(dir string) (*Snapshot, error) {
 func readToken(path string) (Token, error) {
 	data, err := readBounded(path, maxTokenSize)
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("%w: the file %s is not there; does the Secret of the Connector exist, and does it have the key %q?", errNoToken, tokenFile, tokenFile)
+		return "", errMissing
 	}
 	if err != nil {
 		return "", err
