@@ -15,8 +15,9 @@ const sealPurpose = "connectors.alauda.io/seal/v1"
 // HMAC (RFC 2104, SHA-256) in hexadecimal, with the token as the key.
 //
 // The sidecar gets both from a ConfigMap, which more people may write than may
-// read the Secret. Without the token nobody can make a seal, so nobody else can
-// name the server that the token goes to. It also keeps the token of one
+// read the Secret. Without the token nobody can make a seal, so nobody can name
+// the server that the token goes to but the controller, which takes it from the
+// Connector. It also keeps the token of one
 // generation from meeting the address of another. A seal says nothing about a
 // random token; one short enough to be guessed can be guessed from it.
 func Seal(token string, ref Reference, address Address, ca []byte) string {

@@ -1,7 +1,6 @@
 package inject
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -78,6 +77,3 @@ func unknownKeys(pod *corev1.Pod) []string {
 	slices.Sort(warnings)
 	return warnings
 }
-
-// errNoSecret is returned for a Connector without a Secret.
-var errNoSecret = errors.New("names no Secret in spec.auth.secretRef; name the Secret that holds the token")

@@ -1,6 +1,7 @@
 package inject
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"strings"
@@ -109,7 +110,7 @@ func credentials(name string, c *v1alpha1.Connector) (corev1.Volume, error) {
 		return corev1.Volume{}, fmt.Errorf("spec.address: %w", err)
 	}
 	if c.Spec.Auth == nil || c.Spec.Auth.SecretRef == nil || c.Spec.Auth.SecretRef.Name == "" {
-		return corev1.Volume{}, errNoSecret
+		return corev1.Volume{}, errors.New("spec.auth.secretRef is missing; name the Secret that holds the token")
 	}
 	if ns := c.Spec.Auth.SecretRef.Namespace; ns != "" && ns != c.Namespace {
 		return corev1.Volume{}, fmt.Errorf("spec.auth.secretRef.namespace is %s; the Secret must be in the Connector's own namespace", ns)
