@@ -16,6 +16,24 @@ const (
 	// AnnotationInject on a Pod, with the value "false", opts out.
 	AnnotationInject = KeyPrefix + "inject"
 
+	// AnnotationKubeconfigMode on a Pod says which kind of context is the
+	// kubeconfig's current one: "proxy" or "localhost".
+	AnnotationKubeconfigMode = KeyPrefix + "kubeconfig-mode"
+	// AnnotationProxyPort on a Pod is the sidecar's port for CONNECT; the one
+	// above it is that of the localhost mode.
+	AnnotationProxyPort = KeyPrefix + "proxy-port"
+	// AnnotationProxyCPU on a Pod is the CPU that the sidecar requests.
+	AnnotationProxyCPU = KeyPrefix + "proxy-cpu"
+	// AnnotationProxyCPULimit on a Pod is the sidecar's CPU limit.
+	AnnotationProxyCPULimit = KeyPrefix + "proxy-cpu-limit"
+	// AnnotationProxyMemory on a Pod is the memory that the sidecar requests.
+	AnnotationProxyMemory = KeyPrefix + "proxy-memory"
+	// AnnotationProxyMemoryLimit on a Pod is the sidecar's memory limit.
+	AnnotationProxyMemoryLimit = KeyPrefix + "proxy-memory-limit"
+	// AnnotationLogLevel on a Pod is what the sidecar logs: "debug", "info",
+	// "warn" or "error".
+	AnnotationLogLevel = KeyPrefix + "log-level"
+
 	// AnnotationStatus on a Pod is written by the webhook: what was injected, as
 	// JSON.
 	AnnotationStatus = KeyPrefix + "status"
@@ -25,13 +43,31 @@ const (
 	LabelConnector = KeyPrefix + "connector"
 )
 
+// A Pod's csi volume that asks for Connectors: its driver and its
+// volumeAttributes.
+const (
+	// CSIDriver is the driver. None is installed: the webhook puts the sidecar in
+	// its place.
+	CSIDriver = "connectors-csi"
+	// AttributeConnectors names Connectors: "name" or "namespace/name", comma
+	// separated.
+	AttributeConnectors = "connectors"
+	// AttributeConnectorName is the older way to name one Connector.
+	AttributeConnectorName = "connector.name"
+	// AttributeConnectorNamespace goes with AttributeConnectorName; missing or
+	// empty it is the Pod's namespace.
+	AttributeConnectorNamespace = "connector.namespace"
+	// AttributeConfigurationNames says which files are wanted: "kubeconfig".
+	AttributeConfigurationNames = "configuration.names"
+)
+
 // ConnectionConfigMapName is the name of the ConfigMap beside a Connector that
 // carries its address and CA bundle to running Pods.
 func ConnectionConfigMapName(connectorName string) string {
 	return connectorName + ".connector"
 }
 
-// Keys of that ConfigMap; the sidecar reads them as files.
+// Keys of the ConfigMap beside a Connector; the sidecar reads them as files.
 const (
 	// ConnectionKeyAddress is the key of the address.
 	ConnectionKeyAddress = "address"
