@@ -36,11 +36,17 @@ func (r *reconciler) checkLiveness(ctx context.Context, e *evaluation) (finding,
 		return good(v1alpha1.ReasonProbeSucceeded, "%s answers", e.address), nil
 	}
 	switch kindOf(result.liveness) {
-	case probe.CertificateInvalid:
+	case probe.UnknownAuthority:
 		if !e.ready(v1alpha1.ConditionSecretReady) {
 			// The CA may be what stands beside the missing token.
 			return unknown("waits for the Secret, because the certificate of the cluster is not trusted without it"), nil
 		}
+		if ca := e.findings[v1alpha1.ConditionCACertReady]; ca.status == metav1.ConditionFalse {
+			// A CA was meant to be there: saying that one is needed would not help.
+			return bad(v1alpha1.ReasonCertificateInvalid, "the certificate of the cluster is not trusted: %s", ca.message), nil
+		}
+		return bad(v1alpha1.ReasonCertificateInvalid, "%v", result.liveness), nil
+	case probe.CertificateInvalid:
 		return bad(v1alpha1.ReasonCertificateInvalid, "%v", result.liveness), nil
 	case probe.ConnectionFailed:
 		return bad(v1alpha1.ReasonConnectionFailed, "%v", result.liveness), nil

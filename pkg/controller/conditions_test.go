@@ -188,8 +188,17 @@ func TestConditions(t *testing.T) {
 			func(f *fixture) { f.secret.Data[connector.SecretKeyCA] = []byte("-----BEGIN CERTIFICATE-----\n") },
 			[]want{
 				isFalse(v1alpha1.ConditionCACertReady, v1alpha1.ReasonInvalidPEM, `key "ca.crt" of Secret "k8s-secret": a certificate in it cannot be read`),
-				isFalse(v1alpha1.ConditionReady, v1alpha1.ReasonCertificateInvalid, ""),
+				isFalse(v1alpha1.ConditionReady, v1alpha1.ReasonCertificateInvalid,
+					`the certificate of the cluster is not trusted: key "ca.crt" of Secret "k8s-secret": a certificate in it cannot be read`),
 			},
+		},
+		"CA Secret does not exist, and it is needed": {
+			func(f *fixture) {
+				delete(f.secret.Data, connector.SecretKeyCA)
+				f.connector.Spec.CACertSecretRef = &corev1.ObjectReference{Name: "ca"}
+			},
+			[]want{isFalse(v1alpha1.ConditionReady, v1alpha1.ReasonCertificateInvalid,
+				`the certificate of the cluster is not trusted: Secret "ca" does not exist in namespace "NAMESPACE"; create it with the CA under key ca.crt`)},
 		},
 		"no CA": {
 			func(f *fixture) { delete(f.secret.Data, connector.SecretKeyCA) },

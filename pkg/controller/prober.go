@@ -234,7 +234,7 @@ func probeOnce(ctx context.Context, in inputs) outcome {
 	}
 	err = target.Accepts(ctx, in.token)
 	switch kindOf(err) {
-	case probe.ConnectionFailed, probe.CertificateInvalid, probe.ServerError:
+	case probe.ConnectionFailed, probe.UnknownAuthority, probe.CertificateInvalid, probe.ServerError:
 		// It stopped being alive between the two.
 		return outcome{liveness: err}
 	default:

@@ -74,7 +74,7 @@ func describeCertificate(err error, host string, now time.Time) (*Error, bool) {
 	}
 	switch {
 	case errors.As(err, &authority) && authority.Cert != nil:
-		return bad("the certificate of %s is not trusted: %s; put that CA into a Secret named by spec.caCertSecretRef, or under ca.crt beside the token", nameOf(authority.Cert), issuerOf(authority.Cert))
+		return &Error{UnknownAuthority, fmt.Sprintf("the certificate of %s is not trusted: %s; put that CA into a Secret named by spec.caCertSecretRef, or under ca.crt beside the token", nameOf(authority.Cert), issuerOf(authority.Cert))}, true
 	case errors.As(err, &hostname) && hostname.Certificate != nil:
 		return bad("the certificate of %s is not for %s but for %s; put one of these into spec.address, or the host into the certificate", nameOf(hostname.Certificate), host, names(hostname.Certificate))
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && invalid.Cert != nil:

@@ -6,8 +6,11 @@ type Kind int
 const (
 	// ConnectionFailed says that no connection came about, or it broke or timed out.
 	ConnectionFailed Kind = iota + 1
-	// CertificateInvalid says that the server's certificate is not trusted, not
-	// for this host, or not valid now.
+	// UnknownAuthority says that nobody who is trusted has signed the server's
+	// certificate.
+	UnknownAuthority
+	// CertificateInvalid says that the server's certificate is not for this host,
+	// or not valid now.
 	CertificateInvalid
 	// ServerError says that the server answered with 500 or above.
 	ServerError

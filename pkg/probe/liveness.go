@@ -9,8 +9,8 @@ import (
 
 // Alive asks the server whether it is there. It sends no token, and any answer
 // below 500 will do: 401 and 403 come from servers that know no anonymous
-// users. Errors are *Error of kind ConnectionFailed, CertificateInvalid or
-// ServerError.
+// users. Errors are *Error of kind ConnectionFailed, UnknownAuthority,
+// CertificateInvalid or ServerError.
 func (t *Target) Alive(ctx context.Context) error {
 	got, err := t.do(ctx, http.MethodGet, "/livez", "", nil)
 	if err != nil {

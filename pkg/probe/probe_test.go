@@ -1,6 +1,7 @@
 package probe_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -182,7 +183,11 @@ func TestCertificates(t *testing.T) {
 				require.NoError(t, err)
 				return
 			}
-			requireKind(t, probe.CertificateInvalid, err)
+			kind := probe.CertificateInvalid
+			if bytes.Equal(tc.ca.certificate.Raw, other.certificate.Raw) {
+				kind = probe.UnknownAuthority
+			}
+			requireKind(t, kind, err)
 			require.ErrorContains(t, err, tc.want)
 			require.NotContains(t, err.Error(), "\n")
 			require.Less(t, len(err.Error()), 400)
@@ -193,7 +198,7 @@ func TestCertificates(t *testing.T) {
 func TestSelfSigned(t *testing.T) {
 	server := serve(t, func(http.ResponseWriter, *http.Request) {})
 	err := open(t, server.URL).Alive(t.Context())
-	requireKind(t, probe.CertificateInvalid, err)
+	requireKind(t, probe.UnknownAuthority, err)
 	require.ErrorContains(t, err, `the certificate of "O=Acme Co" is not trusted: it is its own CA; put that CA into`)
 }
 
