@@ -73,6 +73,10 @@ func (s *fileSource) Reload() *Snapshot {
 	next, err := s.read()
 	old := s.current.Load()
 	switch {
+	case err == nil && s.sealed && delivered(old) && !delivered(next) && next.Token == old.Token:
+		// What was sealed with this token stays good.
+		s.report("the last good credential stays in use, until a restart", errUndelivered)
+		return old
 	case err == nil:
 		s.reported = ""
 	case errors.Is(err, errNoToken), old.Token == "":
@@ -98,6 +102,9 @@ func (s *fileSource) Reload() *Snapshot {
 	}
 	return next
 }
+
+// delivered tells whether a snapshot has what the controller delivers.
+func delivered(s *Snapshot) bool { return s.CA != "" || !s.Address.IsZero() }
 
 func (s *fileSource) report(message string, err error) {
 	if err.Error() == s.reported {

@@ -345,6 +345,25 @@ func TestSealed(t *testing.T) {
 			require.Equal(t, credential.Token("two"), src.Reload().Token)
 		})
 	}
+	t.Run("nothing but the token left", func(t *testing.T) {
+		root := t.TempDir()
+		v := &volume{dir: filepath.Join(root, "team-a", "cluster")}
+		require.NoError(t, os.MkdirAll(v.dir, 0o755))
+		v.write(t, sealed("one"))
+		log := &testkit.Log{}
+		src := credential.NewDirectory(root, true, slog.New(slog.NewJSONHandler(log, nil))).Source(ref)
+		good := src.Current()
+		v.write(t, files{"token": "one"})
+		require.Same(t, good, src.Reload(), "what was sealed stays in use")
+		require.Contains(t, log.String(), "no longer there")
+		v.write(t, files{"token": "two"})
+		fresh := src.Reload()
+		require.Equal(t, credential.Token("two"), fresh.Token)
+		require.Empty(t, fresh.CA, "nobody sealed it with this token")
+		require.True(t, fresh.Address.IsZero())
+		v.write(t, files{})
+		require.Empty(t, src.Reload().Token, "a token that was taken away is not used")
+	})
 	t.Run("a token alone needs no seal", func(t *testing.T) {
 		root := t.TempDir()
 		v := &volume{dir: filepath.Join(root, "team-a", "cluster")}

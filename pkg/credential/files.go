@@ -45,6 +45,9 @@ var errMissing = fmt.Errorf("%w: the file %s is not there; does the Secret of th
 // not caught up with a new token yet.
 var errNotSealed = errors.New("address and CA are not sealed with this token; if the Secret was changed just now this passes within two minutes, else look at the status of the Connector")
 
+// errUndelivered: the ConfigMap went away, which the controller never does to it.
+var errUndelivered = errors.New("address and CA are no longer there; was the Connector deleted, or Kubernetes Connector removed?")
+
 // read is the Snapshot that the files in root/sub make. The files of one
 // Snapshot come from one generation of the volume.
 func (s *fileSource) read() (*Snapshot, error) {
