@@ -36,10 +36,11 @@ func load(t *testing.T, c kubeconfig.Config) *clientcmdapi.Config {
 func TestOneConnectorIsCalledK8s(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "kubeconfig")
 	require.NoError(t, kubeconfig.Write(path, kubeconfig.Config{
-		Entries:      []kubeconfig.Entry{entry(t, "team-a/k8s-connector", "https://192.168.1.100:6443/kubernetes/global")},
-		ProxyAddress: "127.0.0.1:17443",
-		ProxyToken:   "temporary",
-		CA:           []byte("ca"),
+		Entries:          []kubeconfig.Entry{entry(t, "team-a/k8s-connector", "https://192.168.1.100:6443/kubernetes/global")},
+		ProxyAddress:     "127.0.0.1:17443",
+		LocalhostAddress: "127.0.0.1:17444",
+		Token:            "temporary",
+		CA:               []byte("ca"),
 	}))
 	got, err := os.ReadFile(path)
 	require.NoError(t, err)
@@ -51,15 +52,26 @@ clusters:
     server: "https://192.168.1.100:6443/kubernetes/global"
     proxy-url: "http://team-a%2Fk8s-connector:temporary@127.0.0.1:17443"
     certificate-authority-data: "Y2E="
+- name: "k8s-localhost"
+  cluster:
+    server: "https://127.0.0.1:17444/team-a/k8s-connector"
+    certificate-authority-data: "Y2E="
 users:
 - name: "k8s"
   user:
     token: fake-token
+- name: "k8s-localhost"
+  user:
+    token: "temporary"
 contexts:
 - name: "k8s"
   context:
     cluster: "k8s"
     user: "k8s"
+- name: "k8s-localhost"
+  context:
+    cluster: "k8s-localhost"
+    user: "k8s-localhost"
 current-context: "k8s"
 `, string(got))
 	info, err := os.Stat(path)
@@ -75,9 +87,10 @@ func TestSeveralConnectorsAreCalledByTheirNames(t *testing.T) {
 			entry(t, "team-a/red", "https://red.example"),
 			entry(t, "team-b/red", "https://red.example/b"),
 		},
-		ProxyAddress: "127.0.0.1:17443", ProxyToken: "t", CA: []byte("ca"),
+		ProxyAddress: "127.0.0.1:17443", LocalhostAddress: "127.0.0.1:17444", Token: "t", CA: []byte("ca"),
 	})
 	assert.Equal(t, "blue", config.CurrentContext)
+	assert.Len(t, config.Contexts, 8)
 	for name, server := range map[string]string{
 		"blue": "https://blue.example", "green": "https://[2001:db8::1]:6443",
 		"team-a/red": "https://red.example", "team-b/red": "https://red.example/b",
@@ -86,7 +99,66 @@ func TestSeveralConnectorsAreCalledByTheirNames(t *testing.T) {
 		assert.Equal(t, server, config.Clusters[config.Contexts[name].Cluster].Server)
 		assert.Equal(t, "fake-token", config.AuthInfos[config.Contexts[name].AuthInfo].Token)
 	}
+	for name, server := range map[string]string{
+		"blue-localhost":       "https://127.0.0.1:17444/team-a/blue",
+		"team-b/red-localhost": "https://127.0.0.1:17444/team-b/red",
+	} {
+		require.Contains(t, config.Contexts, name)
+		cluster := config.Clusters[config.Contexts[name].Cluster]
+		assert.Equal(t, server, cluster.Server)
+		assert.Empty(t, cluster.ProxyURL)
+		assert.Equal(t, "t", config.AuthInfos[config.Contexts[name].AuthInfo].Token)
+	}
 	assert.Equal(t, "http://team-a%2Fgreen:t@127.0.0.1:17443", config.Clusters["green"].ProxyURL)
+}
+
+func TestModeSaysWhichContextIsCurrent(t *testing.T) {
+	one := []kubeconfig.Entry{entry(t, "team-a/blue", "https://blue.example")}
+	two := []kubeconfig.Entry{one[0], entry(t, "team-a/red", "https://red.example")}
+	for _, tc := range []struct {
+		entries []kubeconfig.Entry
+		mode    kubeconfig.Mode
+		current string
+	}{
+		{one, kubeconfig.ModeProxy, "k8s"},
+		{one, kubeconfig.ModeLocalhost, "k8s-localhost"},
+		{two, kubeconfig.ModeProxy, "blue"},
+		{two, kubeconfig.ModeLocalhost, "blue-localhost"},
+	} {
+		assert.Equal(t, tc.current, load(t, kubeconfig.Config{Entries: tc.entries, Mode: tc.mode}).CurrentContext)
+	}
+}
+
+// A connector may be called as the second context of another.
+func TestContextsHaveDifferentNames(t *testing.T) {
+	for _, names := range [][]string{
+		{"team-a/a", "team-a/a-localhost"},
+		{"team-a/a-localhost", "team-a/a"},
+		{"team-a/a", "team-b/a-localhost", "team-a/a-localhost-localhost"},
+		{"team-a/a", "team-b/a", "team-a/a-localhost", "team-b/a-localhost"},
+	} {
+		var entries []kubeconfig.Entry
+		for _, name := range names {
+			entries = append(entries, entry(t, name, "https://api.example/"+name))
+		}
+		config := load(t, kubeconfig.Config{Entries: entries, LocalhostAddress: "127.0.0.1:17444"})
+		assert.Len(t, config.Contexts, 2*len(names), names)
+		var servers, want []string
+		for name, c := range config.Contexts {
+			assert.Equal(t, name, c.Cluster)
+			assert.Equal(t, name, c.AuthInfo)
+			servers = append(servers, config.Clusters[c.Cluster].Server)
+		}
+		for _, name := range names {
+			want = append(want, "https://api.example/"+name, "https://127.0.0.1:17444/"+name)
+		}
+		assert.ElementsMatch(t, want, servers)
+	}
+	config := load(t, kubeconfig.Config{LocalhostAddress: "127.0.0.1:17444", Entries: []kubeconfig.Entry{
+		entry(t, "team-a/a", "https://a.example"), entry(t, "team-a/a-localhost", "https://b.example"),
+	}})
+	assert.Equal(t, "https://b.example", config.Clusters["a-localhost"].Server, "a connector's own name is its own")
+	assert.Equal(t, "https://127.0.0.1:17444/team-a/a", config.Clusters["a@localhost"].Server)
 }
 
 func TestNoConnectorIsAnError(t *testing.T) {
@@ -108,7 +180,7 @@ func FuzzMarshal(f *testing.F) {
 		two := one
 		two.Connector.Name += "-2"
 		data, err := kubeconfig.Config{
-			Entries: []kubeconfig.Entry{one, two}, ProxyAddress: "127.0.0.1:17443", ProxyToken: token, CA: ca,
+			Entries: []kubeconfig.Entry{one, two}, ProxyAddress: "127.0.0.1:17443", LocalhostAddress: "127.0.0.1:17444", Token: token, CA: ca,
 		}.Marshal()
 		if err != nil {
 			t.Fatal(err)
@@ -117,8 +189,8 @@ func FuzzMarshal(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%v\n%s", err, data)
 		}
-		if len(config.Clusters) != 2 || len(config.AuthInfos) != 2 || len(config.Contexts) != 2 {
-			t.Fatalf("more or less than two of each:\n%s", data)
+		if len(config.Clusters) != 4 || len(config.AuthInfos) != 4 || len(config.Contexts) != 4 {
+			t.Fatalf("more or less than four of each:\n%s", data)
 		}
 		cluster := config.Clusters[config.Contexts[config.CurrentContext].Cluster]
 		if string(cluster.CertificateAuthorityData) != string(ca) || cluster.Server != "https://api.example:6443" {
