@@ -72,12 +72,17 @@ func startOnce(ctx context.Context, binary, dir string) (listening time.Duration
 	if err != nil {
 		return 0, 0, err
 	}
+	localhostPort, err := freePort()
+	if err != nil {
+		return 0, 0, err
+	}
 	command := exec.CommandContext(ctx, binary, "run",
 		"--connector=bench/k8s=https://192.0.2.1:6443",
 		"--credentials-dir="+filepath.Join(dir, "credentials"),
 		"--state-dir="+filepath.Join(dir, "state"),
 		"--kubeconfig="+filepath.Join(dir, "kubeconfig", "kubeconfig"),
-		"--proxy-port="+port)
+		"--proxy-port="+port,
+		"--localhost-port="+localhostPort)
 	// As injection sets it.
 	command.Env = []string{"GOMEMLIMIT=48MiB"}
 	var stderr strings.Builder

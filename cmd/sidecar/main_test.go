@@ -6,12 +6,14 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -57,8 +59,9 @@ func sidecar(t *testing.T, env []string, args ...string) *exec.Cmd {
 type place struct {
 	t                              *testing.T
 	credentials, state, kubeconfig string
-	port                           string
+	port, localhostPort            string
 	connectors                     []string
+	more                           []string // arguments
 	log                            *testkit.Log
 }
 
@@ -68,14 +71,18 @@ func newPlace(t *testing.T, connectors ...string) *place {
 	dir, err := os.MkdirTemp("", "sidecar") //nolint:usetesting // t.TempDir is too long
 	require.NoError(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	require.NoError(t, err)
-	require.NoError(t, l.Close())
+	var ports []string
+	for range 2 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		defer l.Close()
+		_, port, err := net.SplitHostPort(l.Addr().String())
+		require.NoError(t, err)
+		ports = append(ports, port)
+	}
 	p := &place{
 		t: t, credentials: filepath.Join(dir, "c"), state: filepath.Join(dir, "s"), kubeconfig: filepath.Join(dir, "kubeconfig"),
-		port: port, connectors: connectors, log: &testkit.Log{},
+		port: ports[0], localhostPort: ports[1], connectors: connectors, log: &testkit.Log{},
 	}
 	for _, d := range []string{p.credentials, p.state} {
 		require.NoError(t, os.Mkdir(d, 0o755))
@@ -85,11 +92,11 @@ func newPlace(t *testing.T, connectors ...string) *place {
 
 func (p *place) args() []string {
 	args := []string{"run", "--credentials-dir=" + p.credentials, "--state-dir=" + p.state,
-		"--kubeconfig=" + p.kubeconfig, "--proxy-port=" + p.port, "--log-level=debug", "--drain-timeout=2s", "--unsealed"}
+		"--kubeconfig=" + p.kubeconfig, "--proxy-port=" + p.port, "--localhost-port=" + p.localhostPort, "--log-level=debug", "--drain-timeout=2s", "--unsealed"}
 	for _, c := range p.connectors {
 		args = append(args, "--connector="+c)
 	}
-	return args
+	return append(args, p.more...)
 }
 
 // run starts the sidecar and returns when it is ready.
@@ -116,7 +123,15 @@ func (p *place) wait(timeout time.Duration) error {
 
 func (p *place) client() *http.Client {
 	p.t.Helper()
-	config, err := clientcmd.BuildConfigFromFlags("", p.kubeconfig)
+	return p.clientOf("")
+}
+
+// clientOf is a client that uses one context, "" for the current one.
+func (p *place) clientOf(context string) *http.Client {
+	p.t.Helper()
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(
+		&clientcmd.ClientConfigLoadingRules{ExplicitPath: p.kubeconfig},
+		&clientcmd.ConfigOverrides{CurrentContext: context}).ClientConfig()
 	require.NoError(p.t, err)
 	client, err := rest.HTTPClientFor(config)
 	require.NoError(p.t, err)
@@ -167,6 +182,29 @@ func (p *place) get(client *http.Client, url string) string {
 	return string(b)
 }
 
+func TestKubeconfigsForSomeConnectors(t *testing.T) {
+	p := newPlace(t, "team-a/one=https://one.example", "team-a/two=https://two.example", "team-b/one=https://three.example")
+	dir := t.TempDir()
+	first, second := filepath.Join(dir, "first"), filepath.Join(dir, "second")
+	p.more = []string{"--kubeconfig-mode=localhost", "--kubeconfig=" + first + "=team-a/two", "--kubeconfig=" + second + "=team-b/one,team-a/one"}
+	p.run()
+	for path, want := range map[string]struct {
+		current  string
+		contexts []string
+		server   string
+	}{
+		p.kubeconfig: {"team-a/one-localhost", []string{"team-a/one", "two", "team-b/one", "team-a/one-localhost", "two-localhost", "team-b/one-localhost"}, "team-a/one"},
+		first:        {"k8s-localhost", []string{"k8s", "k8s-localhost"}, "team-a/two"},
+		second:       {"team-b/one-localhost", []string{"team-b/one", "team-a/one", "team-b/one-localhost", "team-a/one-localhost"}, "team-b/one"},
+	} {
+		config, err := clientcmd.LoadFromFile(path)
+		require.NoError(t, err)
+		assert.Equal(t, want.current, config.CurrentContext)
+		assert.ElementsMatch(t, want.contexts, slices.Collect(maps.Keys(config.Contexts)))
+		assert.Equal(t, "https://127.0.0.1:"+p.localhostPort+"/"+want.server, config.Clusters[want.current].Server)
+	}
+}
+
 func TestTokenCAAndAddressChangeLive(t *testing.T) {
 	first, firstCA := newUpstream(t)
 	second, secondCA := newUpstream(t)
@@ -174,6 +212,10 @@ func TestTokenCAAndAddressChangeLive(t *testing.T) {
 	cmd := p.run()
 	client := p.client()
 	assert.Contains(t, p.get(client, first), "no token yet")
+
+	localhost := p.clientOf("k8s-localhost")
+	server := "https://127.0.0.1:" + p.localhostPort + "/team-a/cluster"
+	assert.Contains(t, p.get(localhost, server), "no token yet")
 
 	for i, files := range []map[string]string{
 		{"token": "token-1", "ca.crt": firstCA},
@@ -187,6 +229,7 @@ func TestTokenCAAndAddressChangeLive(t *testing.T) {
 		}
 		want := strings.TrimPrefix(to, "https://") + " Bearer " + files["token"]
 		require.Eventually(t, func() bool { return p.get(client, first) == want }, patience, 5*time.Millisecond)
+		assert.Equal(t, want, p.get(localhost, server))
 	}
 
 	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
@@ -301,24 +344,30 @@ func TestWait(t *testing.T) {
 		assert.Contains(t, string(output), "the sidecar is not ready")
 		assert.InDelta(t, waitTimeout.Seconds(), time.Since(begin).Seconds(), 3)
 	})
-	t.Run("not before the kubeconfig", func(t *testing.T) {
+	t.Run("not before the last kubeconfig", func(t *testing.T) {
 		p := newPlace(t, "team-a/cluster=https://api.example")
-		require.NoError(t, os.MkdirAll(filepath.Join(p.kubeconfig, "in-the-way"), 0o755))
+		last := filepath.Join(t.TempDir(), "last")
+		p.more = []string{"--kubeconfig=" + last + "=team-a/cluster"}
+		require.NoError(t, os.MkdirAll(filepath.Join(last, "in-the-way"), 0o755))
 		output, err := sidecar(t, nil, p.args()...).CombinedOutput()
 		require.Error(t, err)
-		assert.Contains(t, string(output), p.kubeconfig)
+		assert.Contains(t, string(output), last)
+		assert.FileExists(t, p.kubeconfig)
 		assert.NoFileExists(t, filepath.Join(p.state, readySocket))
 	})
 }
 
 func TestTakenPortIsExplained(t *testing.T) {
 	p := newPlace(t, "team-a/cluster=https://api.example")
-	l, err := net.Listen("tcp", "127.0.0.1:"+p.port)
-	require.NoError(t, err)
-	defer l.Close()
-	output, err := sidecar(t, nil, p.args()...).CombinedOutput()
-	require.Error(t, err)
-	assert.Contains(t, string(output), "proxy-port")
+	for _, port := range []string{p.port, p.localhostPort} {
+		l, err := net.Listen("tcp", "127.0.0.1:"+port)
+		require.NoError(t, err)
+		output, err := sidecar(t, nil, p.args()...).CombinedOutput()
+		require.Error(t, err)
+		assert.Contains(t, string(output), "127.0.0.1:"+port)
+		assert.Contains(t, string(output), "connectors.alauda.io/proxy-port")
+		require.NoError(t, l.Close())
+	}
 }
 
 func TestBadArguments(t *testing.T) {
@@ -327,24 +376,39 @@ func TestBadArguments(t *testing.T) {
 		args    []string
 		message string
 	}{
-		"no command":       {nil, "usage:"},
-		"unknown command":  {[]string{"serve"}, "usage:"},
-		"unknown flag":     {[]string{"run", "--nothing"}, "--nothing"},
-		"no connector":     {[]string{"run"}, "--connector=<namespace>/<name>=<address>"},
-		"no address":       {[]string{"run", "--connector=team-a/x"}, "must be <namespace>/<name>=<address>"},
-		"empty address":    {[]string{"run", "--connector=team-a/x="}, "https://"},
-		"no namespace":     {[]string{"run", "--connector=x=https://a"}, "namespace"},
-		"plain HTTP":       {[]string{"run", "--connector=team-a/x=http://a"}, "https://"},
-		"left over":        {[]string{"run", "--connector=team-a/x=https://a", "more"}, `unexpected argument "more"`},
-		"port":             {[]string{"run", "--connector=team-a/x=https://a", "--proxy-port=70000"}, "--proxy-port=70000"},
-		"endless drain":    {[]string{"run", "--connector=team-a/x=https://a", "--drain-timeout=48h"}, "at most 1h"},
-		"log level":        {[]string{"run", "--connector=team-a/x=https://a", "--log-level=loud"}, "log-level"},
-		"connector twice":  {append(newPlace(t, "team-a/x=https://a", "team-a/x=https://b").args(), "--log-level=error"), "configured twice"},
-		"left over (wait)": {[]string{"wait", "x"}, "unexpected argument"},
+		"no command":                {nil, "usage:"},
+		"unknown command":           {[]string{"serve"}, "usage:"},
+		"unknown flag":              {[]string{"run", "--nothing"}, "--nothing"},
+		"no connector":              {[]string{"run"}, "--connector=<namespace>/<name>=<address>"},
+		"no address":                {[]string{"run", "--connector=team-a/x"}, "must be <namespace>/<name>=<address>"},
+		"empty address":             {[]string{"run", "--connector=team-a/x="}, "https://"},
+		"no namespace":              {[]string{"run", "--connector=x=https://a"}, "namespace"},
+		"plain HTTP":                {[]string{"run", "--connector=team-a/x=http://a"}, "https://"},
+		"left over":                 {[]string{"run", "--connector=team-a/x=https://a", "more"}, `unexpected argument "more"`},
+		"port":                      {[]string{"run", "--connector=team-a/x=https://a", "--proxy-port=70000"}, "--proxy-port=70000"},
+		"localhost port":            {[]string{"run", "--connector=team-a/x=https://a", "--localhost-port=0"}, "--localhost-port=0"},
+		"port for both":             {[]string{"run", "--connector=team-a/x=https://a", "--proxy-port=7", "--localhost-port=7"}, "is --proxy-port, too"},
+		"mode":                      {[]string{"run", "--connector=team-a/x=https://a", "--kubeconfig-mode=both"}, "must be proxy or localhost"},
+		"no directory":              {[]string{"run", "--connector=team-a/x=https://a", "--kubeconfig=/nowhere/kubeconfig"}, "/nowhere is not a directory"},
+		"default missing":           {[]string{"run", "--connector=team-a/x=https://a"}, "/var/run/connector-proxy/kubeconfig is not a directory"},
+		"empty kubeconfig":          {[]string{"run", "--connector=team-a/x=https://a", "--kubeconfig="}, "path of a file"},
+		"kubeconfig is a directory": {[]string{"run", "--connector=team-a/x=https://a", "--kubeconfig=/tmp/"}, "path of a file"},
+		"kubeconfig twice":          {[]string{"run", "--connector=team-a/x=https://a", "--kubeconfig=/tmp/k", "--kubeconfig=/tmp//k=team-a/x"}, "/tmp/k is given twice"},
+		"not served":                {[]string{"run", "--connector=team-a/x=https://a", "--kubeconfig=/tmp/k=team-a/y"}, "connector team-a/y is not served"},
+		"named twice":               {[]string{"run", "--connector=team-a/x=https://a", "--kubeconfig=/tmp/k=team-a/x,team-a/x"}, "team-a/x is named twice"},
+		"named without namespace":   {[]string{"run", "--connector=team-a/x=https://a", "--kubeconfig=/tmp/k=x"}, "namespace"},
+		"names nothing":             {[]string{"run", "--connector=team-a/x=https://a", "--kubeconfig=/tmp/k="}, "name at least one Connector"},
+		"endless drain":             {[]string{"run", "--connector=team-a/x=https://a", "--drain-timeout=48h"}, "at most 1h"},
+		"log level":                 {[]string{"run", "--connector=team-a/x=https://a", "--log-level=loud"}, "log-level"},
+		"connector twice":           {append(newPlace(t, "team-a/x=https://a", "team-a/x=https://b").args(), "--log-level=error"), "configured twice"},
+		"left over (wait)":          {[]string{"wait", "x"}, "unexpected argument"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
-			err := run(context.Background(), tc.args, &stdout, &stderr)
+			// Arguments that are taken all the same would be served for ever.
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			err := run(ctx, tc.args, &stdout, &stderr)
 			require.Error(t, err)
 			assert.Contains(t, stderr.String()+err.Error(), strings.TrimPrefix(tc.message, "--"))
 			assert.Empty(t, stdout.String())

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -48,35 +49,25 @@ func refuseExec() error {
 
 func serve(ctx context.Context, o options, log *slog.Logger) error {
 	// First: nothing else can fail for a reason outside this container.
-	listeners, err := listen(o.proxyPort, log)
+	listeners, err := listen(o, log)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		for _, l := range listeners {
-			l.Close()
-		}
-	}()
+	defer closeAll(listeners)
 	identity, err := ambassador.OpenIdentity(o.stateDir, log)
 	if err != nil {
 		return err
 	}
 	directory := credential.NewDirectory(o.credentialsDir, !o.unsealed, log)
-	config := kubeconfig.Config{
-		ProxyAddress: net.JoinHostPort(loopback, strconv.Itoa(int(o.proxyPort))),
-		ProxyToken:   identity.Token(),
-		CA:           identity.CA(),
-	}
 	var connectors []ambassador.Connector
 	for _, c := range o.connectors {
 		connectors = append(connectors, ambassador.Connector{Reference: c.reference, Address: c.address, Credential: directory.Source(c.reference)})
-		config.Entries = append(config.Entries, kubeconfig.Entry{Connector: c.reference, Address: c.address})
 	}
 	a, err := ambassador.New(ambassador.Options{Connectors: connectors, Identity: identity, DrainTimeout: o.drainTimeout, Log: log})
 	if err != nil {
 		return err
 	}
-	if err := kubeconfig.Write(o.kubeconfig, config); err != nil {
+	if err := writeKubeconfigs(o, identity); err != nil {
 		return err
 	}
 	// The kernel takes connections since listen: whoever reads the kubeconfig
@@ -92,23 +83,63 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	background.Go(func() { directory.Run(ctx) })
-	log.Info("ready", "version", version.String(), "address", config.ProxyAddress, "connectors", len(connectors))
-	err = a.Serve(ctx, listeners...)
+	log.Info("ready", "version", version.String(), "proxy", local(o.proxyPort), "localhost", local(o.localhostPort), "connectors", len(connectors))
+	err = a.Serve(ctx, listeners)
 	log.Info("stopped")
 	return err
 }
 
-// listen opens the port on localhost, for IPv6 too if the Pod has it.
-func listen(port uint, log *slog.Logger) ([]net.Listener, error) {
-	number := strconv.FormatUint(uint64(port), 10)
-	v4, err := net.Listen("tcp4", net.JoinHostPort(loopback, number))
+// writeKubeconfigs puts every kubeconfig into its place.
+func writeKubeconfigs(o options, identity *ambassador.Identity) error {
+	config := kubeconfig.Config{
+		Mode:             o.kubeconfigMode,
+		ProxyAddress:     local(o.proxyPort),
+		LocalhostAddress: local(o.localhostPort),
+		Token:            identity.Token(),
+		CA:               identity.CA(),
+	}
+	for _, k := range o.kubeconfigs {
+		config.Entries = o.entries(k.references)
+		if err := kubeconfig.Write(k.path, config); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// listen opens both ports.
+func listen(o options, log *slog.Logger) (l ambassador.Listeners, err error) {
+	if l.Proxy, err = listenOn(o.proxyPort, log); err != nil {
+		return l, err
+	}
+	if l.Localhost, err = listenOn(o.localhostPort, log); err != nil {
+		closeAll(l)
+		return l, err
+	}
+	return l, nil
+}
+
+func closeAll(l ambassador.Listeners) {
+	for _, listener := range slices.Concat(l.Proxy, l.Localhost) {
+		listener.Close()
+	}
+}
+
+// listenOn opens a port on localhost, for IPv6 too if the Pod has it.
+func listenOn(port uint, log *slog.Logger) ([]net.Listener, error) {
+	v4, err := net.Listen("tcp4", local(port))
 	if err != nil {
 		return nil, fmt.Errorf("%w; is the port taken by another container of this Pod? The annotation connectors.alauda.io/proxy-port picks another", err)
 	}
-	v6, err := net.Listen("tcp6", net.JoinHostPort("::1", number))
+	v6, err := net.Listen("tcp6", net.JoinHostPort("::1", strconv.FormatUint(uint64(port), 10)))
 	if err != nil {
 		log.Debug("not listening on IPv6", "error", err.Error())
 		return []net.Listener{v4}, nil
 	}
 	return []net.Listener{v4, v6}, nil
+}
+
+// local is a port as a kubeconfig names it.
+func local(port uint) string {
+	return net.JoinHostPort(loopback, strconv.FormatUint(uint64(port), 10))
 }

@@ -1,7 +1,12 @@
 // Package ambassador is a proxy on localhost that holds the real tokens of
-// connectors, so that no client has to: it takes CONNECT requests that carry a
-// temporary token, ends their TLS, and sends each request with the real token
-// to the one API server that its connector is for.
+// connectors, so that no client has to: it takes requests of clients that show a
+// temporary token, and sends each with the real token to the one API server that
+// its connector is for.
+//
+// There are two ways in. Clients that know proxies send CONNECT to the front,
+// and find the API server under its own name inside the tunnel. Others take the
+// localhost port for an API server with a path prefix. From there on the way is
+// one: route.serve.
 //
 // Requests are parsed and written by net/http on both sides. Everything that
 // decides where a token goes is in route.go, guard.go and upstream.go.
@@ -26,8 +31,8 @@ import (
 // Bounds on what a client can use up. A request or a response has no bound in
 // time: watches and logs may last.
 const (
-	maxConnections    = 256 // 140 kB each with a watch: all fit into the 64 MiB that injection grants
-	maxConnectHeader  = 16 << 10
+	maxConnections    = 256     // 140 kB each with a watch: all fit into the 64 MiB that injection grants
+	maxConnectHeader  = 4 << 10 // many small lines take several times that
 	maxRequestHeader  = 256 << 10
 	headerTimeout     = 10 * time.Second // also of the TLS handshake
 	idleClientTimeout = 3 * time.Minute  // longer than clients keep idle connections
@@ -58,8 +63,10 @@ type Ambassador struct {
 	drainTimeout time.Duration
 	routes       []*route
 	front        *http.Server // takes CONNECT
-	inner        *http.Server // serves what is inside the tunnels
+	inner        *http.Server // serves what is inside the tunnels, and the localhost port
 	tunnels      *tunnelListener
+	localhost    *localhost
+	localTLS     *tls.Config
 	connections  atomic.Int64
 	requests     inFlight // upgraded streams included
 }
@@ -84,6 +91,12 @@ func New(o Options) (*Ambassador, error) {
 			users[user] = r
 		}
 	}
+	a.localhost = newLocalhost(a.routes, o.Identity.Token(), o.Log)
+	leaf, err := o.Identity.leaf(localNames...)
+	if err != nil {
+		return nil, err
+	}
+	a.localTLS = serverTLS(leaf)
 	errorLog := serverLog(o.Log)
 	a.front = &http.Server{
 		Handler:           newFront(users, o.Identity.Token(), a.tunnels, o.Log),
@@ -109,17 +122,23 @@ func New(o Options) (*Ambassador, error) {
 	return a, nil
 }
 
+// Listeners are where clients connect to.
+type Listeners struct {
+	Proxy     []net.Listener // takes CONNECT
+	Localhost []net.Listener // takes requests, over TLS
+}
+
 // Serve takes connections from the listeners until ctx is done. Then it stops
 // accepting, lets requests and streams finish within the drain timeout, cuts
 // what is left and returns nil. It closes the listeners.
-func (a *Ambassador) Serve(ctx context.Context, listeners ...net.Listener) error {
+func (a *Ambassador) Serve(ctx context.Context, listeners Listeners) error {
 	base, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
 	a.inner.BaseContext = func(net.Listener) context.Context { return base }
 
 	var servers sync.WaitGroup
 	defer servers.Wait()
-	failed := make(chan error, len(listeners)+1)
+	failed := make(chan error, len(listeners.Proxy)+len(listeners.Localhost)+1)
 	serve := func(s *http.Server, l net.Listener) {
 		servers.Go(func() {
 			if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
@@ -128,8 +147,12 @@ func (a *Ambassador) Serve(ctx context.Context, listeners ...net.Listener) error
 		})
 	}
 	serve(a.inner, a.tunnels)
-	for _, l := range listeners {
-		serve(a.front, &boundedListener{Listener: l, open: &a.connections, most: maxConnections})
+	for _, l := range listeners.Proxy {
+		serve(a.front, &boundedListener{Listener: l, open: &a.connections, most: maxConnections, refusal: tooMany})
+	}
+	for _, l := range listeners.Localhost {
+		bounded := &boundedListener{Listener: l, open: &a.connections, most: maxConnections}
+		serve(a.inner, tls.NewListener(bounded, a.localTLS))
 	}
 	for _, r := range a.routes {
 		servers.Go(func() { r.follow(base) })
@@ -166,9 +189,13 @@ func (a *Ambassador) drain(cut context.CancelFunc) {
 	a.log.Info("drained", "complete", complete, "duration", time.Since(start).String())
 }
 
-// serveInner serves a request from inside a tunnel.
+// serveInner serves a request from inside a tunnel or to the localhost port.
 func (a *Ambassador) serveInner(w http.ResponseWriter, r *http.Request) {
 	a.requests.begin()
 	defer a.requests.end()
-	tunnelOf(r.Context()).route.ServeHTTP(w, r)
+	if t := tunnelOf(r.Context()); t != nil {
+		t.route.serve(w, r, t)
+		return
+	}
+	a.localhost.ServeHTTP(w, r)
 }

@@ -13,7 +13,10 @@ var (
 	Below              = below
 )
 
+// MaxConnections is the bound on the connections of an Ambassador.
+const MaxConnections = maxConnections
+
 // NewBoundedListener is the bound on connections, small enough for a test.
 func NewBoundedListener(l net.Listener, most int64) net.Listener {
-	return &boundedListener{Listener: l, open: new(atomic.Int64), most: most}
+	return &boundedListener{Listener: l, open: new(atomic.Int64), most: most, refusal: tooMany}
 }

@@ -20,9 +20,10 @@ func (r *route) fail(w http.ResponseWriter, req *http.Request, err error) {
 		// net/http makes up would be a 200.
 		panic(http.ErrAbortHandler)
 	}
-	up := upstreamOf(req)
+	up := passageOf(req).upstream
 	refusal, unreachable := explain(err, up)
-	refusal.message = fmt.Sprintf("connector %s: %s", r.ref, withoutToken(refusal.message, string(up.snapshot.Token)))
+	// Cut last: a token of which a part is missing would not be found.
+	refusal.message = fmt.Sprintf("connector %s: %.1000s", r.ref, withoutToken(refusal.message, string(up.snapshot.Token)))
 	if unreachable {
 		r.outage.begin(refusal, up.snapshot)
 		// The client's next try is a CONNECT, whose refusal it shows.
@@ -47,6 +48,9 @@ func explain(err error, up *upstream) (refusal *statusError, unreachable bool) {
 		network  net.Error
 	)
 	switch {
+	case errors.As(err, &unknown) && up.snapshot.CA == "" && up.snapshot.Address.IsZero():
+		// Pods may start before the controller has seen their Connector.
+		return badGateway(fmt.Sprintf("the CA of the Connector has not arrived in this Pod, so the certificate of %s%s is not trusted; if this does not pass within two minutes, look at the status of the Connector", server, issuer(unknown.Cert))), true
 	case errors.As(err, &unknown):
 		return badGateway(fmt.Sprintf("the certificate of %s is signed by an unknown authority%s; caCertSecretRef of the Connector should hold the CA", server, issuer(unknown.Cert))), true
 	case errors.As(err, &hostname):
@@ -55,10 +59,16 @@ func explain(err error, up *upstream) (refusal *statusError, unreachable bool) {
 		return badGateway(fmt.Sprintf("the certificate of %s is not valid: %v", server, err)), true
 	case errors.As(err, &plain):
 		return badGateway(fmt.Sprintf("%s does not speak TLS; check the port in spec.address of the Connector", server)), true
+	// Without the resolver's own words: from "connection refused" in them, kubectl
+	// concludes that the API server refuses connections.
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return badGateway(fmt.Sprintf("the host of %s is not known; check spec.address of the Connector", server)), true
 	case errors.As(err, &dns):
-		return badGateway(fmt.Sprintf("the host of %s cannot be resolved: %v; check spec.address of the Connector", server, dns.Err)), true
+		return badGateway(fmt.Sprintf("the host of %s cannot be looked up; check the DNS of this Pod", server)), true
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return badGateway(fmt.Sprintf("%s refuses connections; is the API server up, and is spec.address of the Connector right?", server)), true
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+		return badGateway(fmt.Sprintf("there is no route to %s from this Pod; check spec.address of the Connector, and firewalls", server)), true
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
 		return &statusError{
 			code: http.StatusGatewayTimeout, reason: "Timeout",

@@ -26,44 +26,52 @@ import (
 func restHTTPClient(c *rest.Config) (*http.Client, error) { return rest.HTTPClientFor(c) }
 
 func TestUntrustedServerGetsNoToken(t *testing.T) {
-	up := newUpstream(t, ok)
-	_, otherCA := testkit.Certificate(t, "other", time.Now().Add(time.Hour))
-	for name, tc := range map[string]struct {
-		address string
-		ca      string
-		message string
-	}{
-		"unknown authority": {up.URL, otherCA, "unknown authority"},
-		"no CA at all":      {up.URL, "", "caCertSecretRef of the Connector should hold the CA"},
-		"another name":      {strings.Replace(up.URL, "127.0.0.1", "localhost", 1), up.ca, "is not for that name"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			r := start(t, address(t, tc.address), newSource(&credential.Snapshot{CA: tc.ca, Token: realToken}))
-			resp := r.get(t, "/api")
-			assert.Equal(t, 502, resp.StatusCode)
-			assert.Contains(t, statusOf(t, resp).Message, tc.message)
+	for mode, start := range modes {
+		t.Run(mode, func(t *testing.T) {
+			up := newUpstream(t, ok)
+			_, otherCA := testkit.Certificate(t, "other", time.Now().Add(time.Hour))
+			for name, tc := range map[string]struct {
+				address string
+				ca      string
+				message string
+			}{
+				"unknown authority": {up.URL, otherCA, "unknown authority"},
+				"no CA at all":      {up.URL, "", "has not arrived in this Pod"},
+				"another name":      {strings.Replace(up.URL, "127.0.0.1", "localhost", 1), up.ca, "is not for that name"},
+			} {
+				t.Run(name, func(t *testing.T) {
+					r := start(t, address(t, tc.address), newSource(&credential.Snapshot{CA: tc.ca, Token: realToken}))
+					resp := r.get(t, "/api")
+					assert.Equal(t, 502, resp.StatusCode)
+					assert.Contains(t, statusOf(t, resp).Message, tc.message)
+				})
+			}
+			assert.Empty(t, up.requests())
 		})
 	}
-	assert.Empty(t, up.requests())
 }
 
 func TestServerThatCannotBeReached(t *testing.T) {
-	plain := httptest.NewServer(http.HandlerFunc(ok))
-	defer plain.Close()
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	closed.Close()
-	for name, tc := range map[string]struct{ address, message string }{
-		"plain HTTP": {strings.Replace(plain.URL, "http", "https", 1), "does not speak TLS"},
-		"nobody":     {"https://" + closed.Addr().String(), "refuses connections"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			r := start(t, address(t, tc.address), newSource(&credential.Snapshot{Token: realToken}))
-			resp := r.get(t, "/api")
-			assert.Equal(t, 502, resp.StatusCode)
-			s := statusOf(t, resp)
-			assert.Contains(t, s.Message, tc.message)
-			assert.Contains(t, s.Message, "connector team-a/cluster: ")
+	for mode, start := range modes {
+		t.Run(mode, func(t *testing.T) {
+			plain := httptest.NewServer(http.HandlerFunc(ok))
+			defer plain.Close()
+			closed, err := net.Listen("tcp", "127.0.0.1:0")
+			require.NoError(t, err)
+			closed.Close()
+			for name, tc := range map[string]struct{ address, message string }{
+				"plain HTTP": {strings.Replace(plain.URL, "http", "https", 1), "does not speak TLS"},
+				"nobody":     {"https://" + closed.Addr().String(), "refuses connections"},
+			} {
+				t.Run(name, func(t *testing.T) {
+					r := start(t, address(t, tc.address), newSource(&credential.Snapshot{Token: realToken}))
+					resp := r.get(t, "/api")
+					assert.Equal(t, 502, resp.StatusCode)
+					s := statusOf(t, resp)
+					assert.Contains(t, s.Message, tc.message)
+					assert.Contains(t, s.Message, "connector team-a/cluster: ")
+				})
+			}
 		})
 	}
 }
@@ -71,18 +79,43 @@ func TestServerThatCannotBeReached(t *testing.T) {
 // A server that sends the token back in a malformed answer does not get it into
 // an error or a log.
 func TestTokenIsNotInErrors(t *testing.T) {
-	up := newUpstream(t, func(w http.ResponseWriter, r *http.Request) {
+	for mode, start := range modes {
+		t.Run(mode, func(t *testing.T) {
+			up := newUpstream(t, func(w http.ResponseWriter, r *http.Request) {
+				conn, _, err := http.NewResponseController(w).Hijack()
+				if assert.NoError(t, err) {
+					defer conn.Close()
+					io.WriteString(conn, r.Header.Get("Authorization")+"\r\n\r\n")
+				}
+			})
+			r := start(t, up.address(t, ""), newSource(up.snapshot()))
+			resp := r.get(t, "/api?token=in-the-query")
+			assert.Equal(t, 502, resp.StatusCode)
+			assert.Contains(t, statusOf(t, resp).Message, "[redacted]")
+			assert.NotContains(t, r.log.String(), "in-the-query")
+		})
+	}
+}
+
+// What a server sends in place of an answer may be long. It is quoted in a header
+// and in the log.
+func TestFailureIsToldInShort(t *testing.T) {
+	up := newUpstream(t, func(w http.ResponseWriter, _ *http.Request) {
 		conn, _, err := http.NewResponseController(w).Hijack()
-		if assert.NoError(t, err) {
-			defer conn.Close()
-			io.WriteString(conn, r.Header.Get("Authorization")+"\r\n\r\n")
+		if err == nil {
+			io.WriteString(conn, strings.Repeat("x", 100<<10)+"\r\n\r\n")
+			conn.Close()
 		}
 	})
-	r := start(t, up.address(t, ""), newSource(up.snapshot()))
-	resp := r.get(t, "/api?token=in-the-query")
-	assert.Equal(t, 502, resp.StatusCode)
-	assert.Contains(t, statusOf(t, resp).Message, "[redacted]")
-	assert.NotContains(t, r.log.String(), "in-the-query")
+	for mode, start := range modes {
+		t.Run(mode, func(t *testing.T) {
+			r := start(t, up.address(t, ""), newSource(up.snapshot()))
+			resp := r.get(t, "/api")
+			assert.Equal(t, 502, resp.StatusCode)
+			assert.Less(t, len(resp.Header.Get("Warning")), 2000)
+			assert.Less(t, len(statusOf(t, resp).Message), 2000)
+		})
+	}
 }
 
 func TestMissingCredentialIsSaidUntilItArrives(t *testing.T) {
@@ -96,9 +129,9 @@ func TestMissingCredentialIsSaidUntilItArrives(t *testing.T) {
 	assert.Equal(t, 200, r.get(t, "/api").StatusCode)
 
 	// Through a tunnel that is open already it is a Status.
-	conn := r.tunnel(t)
+	conn := r.open(t)
 	src.set(&credential.Snapshot{Problem: errors.New("gone")})
-	_, err := io.WriteString(conn, "GET /api HTTP/1.1\r\nHost: "+r.address.Authority()+"\r\n\r\n")
+	_, err := io.WriteString(conn, r.line("GET", "/api")+"\r\n")
 	require.NoError(t, err)
 	resp, err = http.ReadResponse(bufio.NewReader(conn), nil)
 	require.NoError(t, err)
@@ -131,205 +164,235 @@ func TestOutageIsSaidToTheNextTunnel(t *testing.T) {
 
 // A server that comes back is found again without a change of the credential.
 func TestOutageEnds(t *testing.T) {
-	up := newUpstream(t, ok)
-	place := up.Listener.Addr().String()
-	snapshot := up.snapshot()
-	r := start(t, up.address(t, ""), newSource(snapshot))
-	certificates := up.TLS.Certificates
-	up.Close()
-	assert.Equal(t, 502, r.get(t, "/api").StatusCode)
+	for mode, start := range modes {
+		t.Run(mode, func(t *testing.T) {
+			up := newUpstream(t, ok)
+			place := up.Listener.Addr().String()
+			snapshot := up.snapshot()
+			r := start(t, up.address(t, ""), newSource(snapshot))
+			certificates := up.TLS.Certificates
+			up.Close()
+			assert.Equal(t, 502, r.get(t, "/api").StatusCode)
 
-	listener, err := net.Listen("tcp", place)
-	require.NoError(t, err)
-	again := httptest.NewUnstartedServer(http.HandlerFunc(ok))
-	require.NoError(t, again.Listener.Close())
-	again.Listener = listener
-	again.TLS = &tls.Config{Certificates: certificates}
-	again.StartTLS()
-	defer again.Close()
-	client := r.client(t)
-	require.Eventually(t, func() bool {
-		resp, err := client.Get(r.address.String() + "/api")
-		return err == nil && assert.NoError(t, resp.Body.Close()) && resp.StatusCode == http.StatusOK
-	}, patience, 50*time.Millisecond)
+			listener, err := net.Listen("tcp", place)
+			require.NoError(t, err)
+			again := httptest.NewUnstartedServer(http.HandlerFunc(ok))
+			require.NoError(t, again.Listener.Close())
+			again.Listener = listener
+			again.TLS = &tls.Config{Certificates: certificates}
+			again.StartTLS()
+			defer again.Close()
+			client := r.client(t)
+			require.Eventually(t, func() bool {
+				resp, err := client.Get(r.url("/api"))
+				return err == nil && assert.NoError(t, resp.Body.Close()) && resp.StatusCode == http.StatusOK
+			}, patience, 50*time.Millisecond)
+		})
+	}
 }
 
 func TestPanicEndsOneRequestOnly(t *testing.T) {
-	up := newUpstream(t, ok)
-	src := newSource(up.snapshot())
-	r := start(t, up.address(t, ""), src)
-	conn := r.tunnel(t)
-	src.mu.Lock()
-	src.panics = true
-	src.mu.Unlock()
-	io.WriteString(conn, "GET /api HTTP/1.1\r\nHost: "+r.address.Authority()+"\r\n\r\n")
-	_, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	require.Error(t, err)
-	assert.Contains(t, r.log.String(), "panic serving")
-	assert.Equal(t, 200, r.get(t, "/api").StatusCode)
+	for mode, start := range modes {
+		t.Run(mode, func(t *testing.T) {
+			up := newUpstream(t, ok)
+			src := newSource(up.snapshot())
+			r := start(t, up.address(t, ""), src)
+			conn := r.open(t)
+			src.mu.Lock()
+			src.panics = true
+			src.mu.Unlock()
+			io.WriteString(conn, r.line("GET", "/api")+"\r\n")
+			_, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			require.Error(t, err)
+			assert.Contains(t, r.log.String(), "panic serving")
+			assert.Equal(t, 200, r.get(t, "/api").StatusCode)
+		})
+	}
 }
 
 func TestDrainLetsRequestsFinish(t *testing.T) {
-	arrived, finish := make(chan struct{}), make(chan struct{})
-	up := newUpstream(t, func(w http.ResponseWriter, _ *http.Request) {
-		close(arrived)
-		<-finish
-		io.WriteString(w, "finished")
-	})
-	r := start(t, up.address(t, ""), newSource(up.snapshot()))
-	answer := make(chan string)
-	conn := r.tunnel(t)
-	go func() {
-		io.WriteString(conn, "GET /slow HTTP/1.1\r\nHost: "+r.address.Authority()+"\r\n\r\n")
-		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-		if !assert.NoError(t, err) {
-			close(answer)
-			return
-		}
-		content, err := io.ReadAll(resp.Body)
-		assert.NoError(t, err)
-		answer <- string(content)
-	}()
-	<-arrived
-	r.stop()
-	require.Eventually(t, func() bool {
-		conn, err := net.Dial("tcp", r.proxy)
-		if err == nil {
-			conn.Close()
-		}
-		return err != nil
-	}, patience, time.Millisecond, "still accepting")
-	close(finish)
-	assert.Equal(t, "finished", <-answer)
-	require.NoError(t, <-r.stopped)
-	close(r.stopped)
-	assert.Contains(t, r.log.String(), `"complete":true`)
+	for mode, start := range modes {
+		t.Run(mode, func(t *testing.T) {
+			arrived, finish := make(chan struct{}), make(chan struct{})
+			up := newUpstream(t, func(w http.ResponseWriter, _ *http.Request) {
+				close(arrived)
+				<-finish
+				io.WriteString(w, "finished")
+			})
+			r := start(t, up.address(t, ""), newSource(up.snapshot()))
+			answer := make(chan string)
+			conn := r.open(t)
+			go func() {
+				io.WriteString(conn, r.line("GET", "/slow")+"\r\n")
+				resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+				if !assert.NoError(t, err) {
+					close(answer)
+					return
+				}
+				content, err := io.ReadAll(resp.Body)
+				assert.NoError(t, err)
+				answer <- string(content)
+			}()
+			<-arrived
+			r.stop()
+			require.Eventually(t, func() bool {
+				for _, address := range []string{r.proxy, r.localhost} {
+					if conn, err := net.Dial("tcp", address); err == nil {
+						conn.Close()
+						return false
+					}
+				}
+				return true
+			}, patience, time.Millisecond, "still accepting")
+			close(finish)
+			assert.Equal(t, "finished", <-answer)
+			require.NoError(t, <-r.stopped)
+			close(r.stopped)
+			assert.Contains(t, r.log.String(), `"complete":true`)
+		})
+	}
 }
 
 func TestDrainLetsStreamsFinish(t *testing.T) {
-	finish := make(chan struct{})
-	up := newUpstream(t, func(w http.ResponseWriter, _ *http.Request) {
-		conn, rw, err := http.NewResponseController(w).Hijack()
-		if !assert.NoError(t, err) {
-			return
-		}
-		defer conn.Close()
-		io.WriteString(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n")
-		rw.Flush()
-		<-finish
-		io.WriteString(conn, "finished")
-	})
-	r := start(t, up.address(t, ""), newSource(up.snapshot()))
-	conn := r.tunnel(t)
-	io.WriteString(conn, "GET /exec HTTP/1.1\r\nHost: "+r.address.Authority()+"\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n")
-	br := bufio.NewReader(conn)
-	resp, err := http.ReadResponse(br, nil)
-	require.NoError(t, err)
-	defer resp.Body.Close()
-	r.stop()
-	select {
-	case <-r.stopped:
-		t.Fatal("the stream was not waited for")
-	case <-time.After(200 * time.Millisecond):
+	for mode, start := range modes {
+		t.Run(mode, func(t *testing.T) {
+			finish := make(chan struct{})
+			up := newUpstream(t, func(w http.ResponseWriter, _ *http.Request) {
+				conn, rw, err := http.NewResponseController(w).Hijack()
+				if !assert.NoError(t, err) {
+					return
+				}
+				defer conn.Close()
+				io.WriteString(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n")
+				rw.Flush()
+				<-finish
+				io.WriteString(conn, "finished")
+			})
+			r := start(t, up.address(t, ""), newSource(up.snapshot()))
+			conn := r.open(t)
+			io.WriteString(conn, r.line("GET", "/exec")+"Connection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n")
+			br := bufio.NewReader(conn)
+			resp, err := http.ReadResponse(br, nil)
+			require.NoError(t, err)
+			defer resp.Body.Close()
+			r.stop()
+			select {
+			case <-r.stopped:
+				t.Fatal("the stream was not waited for")
+			case <-time.After(200 * time.Millisecond):
+			}
+			close(finish)
+			answer, _ := io.ReadAll(br)
+			assert.Equal(t, "finished", string(answer))
+			conn.Close()
+			select {
+			case err := <-r.stopped:
+				require.NoError(t, err)
+				close(r.stopped)
+			case <-time.After(patience):
+				t.Fatal("the drain does not end")
+			}
+			assert.Contains(t, r.log.String(), `"complete":true`)
+		})
 	}
-	close(finish)
-	answer, _ := io.ReadAll(br)
-	assert.Equal(t, "finished", string(answer))
-	conn.Close()
-	select {
-	case err := <-r.stopped:
-		require.NoError(t, err)
-		close(r.stopped)
-	case <-time.After(patience):
-		t.Fatal("the drain does not end")
-	}
-	assert.Contains(t, r.log.String(), `"complete":true`)
 }
 
 func TestDrainIsBounded(t *testing.T) {
-	up := newUpstream(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Upgrade") == "" {
-			http.NewResponseController(w).Flush()
-			<-r.Context().Done()
-			return
-		}
-		conn, rw, err := http.NewResponseController(w).Hijack()
-		if assert.NoError(t, err) {
-			defer conn.Close()
-			io.WriteString(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n")
-			rw.Flush()
-			if r.URL.Path == "/half" {
-				return // a client that does not close its half keeps the stream
+	for mode, start := range modes {
+		t.Run(mode, func(t *testing.T) {
+			up := newUpstream(t, func(w http.ResponseWriter, r *http.Request) {
+				if r.Header.Get("Upgrade") == "" {
+					http.NewResponseController(w).Flush()
+					<-r.Context().Done()
+					return
+				}
+				conn, rw, err := http.NewResponseController(w).Hijack()
+				if assert.NoError(t, err) {
+					defer conn.Close()
+					io.WriteString(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n")
+					rw.Flush()
+					if r.URL.Path == "/half" {
+						return // a client that does not close its half keeps the stream
+					}
+					io.Copy(io.Discard, rw)
+				}
+			})
+			r := start(t, up.address(t, ""), newSource(up.snapshot()))
+			require.Equal(t, 200, r.get(t, "/watch").StatusCode)
+			require.Equal(t, 101, r.get(t, "/exec", "Connection: Upgrade", "Upgrade: SPDY/3.1").StatusCode)
+			require.Equal(t, 101, r.get(t, "/half", "Connection: Upgrade", "Upgrade: SPDY/3.1").StatusCode)
+			begin := time.Now()
+			r.stop()
+			select {
+			case err := <-r.stopped:
+				require.NoError(t, err)
+				close(r.stopped)
+			case <-time.After(patience):
+				t.Fatal("the drain has no bound")
 			}
-			io.Copy(io.Discard, rw)
-		}
-	})
-	r := start(t, up.address(t, ""), newSource(up.snapshot()))
-	require.Equal(t, 200, r.get(t, "/watch").StatusCode)
-	require.Equal(t, 101, r.get(t, "/exec", "Connection: Upgrade", "Upgrade: SPDY/3.1").StatusCode)
-	require.Equal(t, 101, r.get(t, "/half", "Connection: Upgrade", "Upgrade: SPDY/3.1").StatusCode)
-	begin := time.Now()
-	r.stop()
-	select {
-	case err := <-r.stopped:
-		require.NoError(t, err)
-		close(r.stopped)
-	case <-time.After(patience):
-		t.Fatal("the drain has no bound")
+			assert.GreaterOrEqual(t, time.Since(begin), 2*time.Second, "streams get the time there is")
+			assert.Contains(t, r.log.String(), `"complete":false`)
+		})
 	}
-	assert.GreaterOrEqual(t, time.Since(begin), 2*time.Second, "streams get the time there is")
-	assert.Contains(t, r.log.String(), `"complete":false`)
 }
 
 func TestRequestLog(t *testing.T) {
-	up := newUpstream(t, ok)
-	r := start(t, up.address(t, ""), newSource(up.snapshot()))
-	resp := r.get(t, "/api/v1/pods?fieldSelector=secret-of-the-query")
-	assert.Equal(t, "ok", body(t, resp))
-	var line map[string]any
-	require.Eventually(t, func() bool {
-		for text := range strings.Lines(r.log.String()) {
-			line = nil
-			if json.Unmarshal([]byte(text), &line) == nil && line["msg"] == "request" {
-				return true
-			}
-		}
-		return false
-	}, patience, time.Millisecond)
-	assert.Equal(t, "GET", line["method"])
-	assert.Equal(t, "/api/v1/pods", line["path"])
-	assert.EqualValues(t, 200, line["status"])
-	assert.EqualValues(t, 2, line["bytes"])
-	assert.Equal(t, "team-a/cluster", line["connector"])
-	assert.NotContains(t, r.log.String(), "secret-of-the-query")
+	for mode, start := range modes {
+		t.Run(mode, func(t *testing.T) {
+			up := newUpstream(t, ok)
+			r := start(t, up.address(t, ""), newSource(up.snapshot()))
+			resp := r.get(t, "/api/v1/pods?fieldSelector=secret-of-the-query")
+			assert.Equal(t, "ok", body(t, resp))
+			var line map[string]any
+			require.Eventually(t, func() bool {
+				for text := range strings.Lines(r.log.String()) {
+					line = nil
+					if json.Unmarshal([]byte(text), &line) == nil && line["msg"] == "request" {
+						return true
+					}
+				}
+				return false
+			}, patience, time.Millisecond)
+			assert.Equal(t, "GET", line["method"])
+			assert.Equal(t, r.path("/api/v1/pods"), line["path"])
+			assert.EqualValues(t, 200, line["status"])
+			assert.EqualValues(t, 2, line["bytes"])
+			assert.Equal(t, "team-a/cluster", line["connector"])
+			assert.NotContains(t, r.log.String(), "secret-of-the-query")
+		})
+	}
 }
 
 func TestAbandonedRequestIsCancelled(t *testing.T) {
-	arrived, cancelled := make(chan struct{}), make(chan struct{})
-	up := newUpstream(t, func(_ http.ResponseWriter, r *http.Request) {
-		close(arrived)
-		<-r.Context().Done()
-		close(cancelled)
-	})
-	r := start(t, up.address(t, ""), newSource(up.snapshot()))
-	ctx, cancel := context.WithCancel(context.Background())
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+r.address.Authority()+"/slow", nil)
-	require.NoError(t, err)
-	done := make(chan struct{})
-	client := r.client(t)
-	go func() {
-		defer close(done)
-		resp, err := client.Do(req)
-		if err == nil {
-			resp.Body.Close()
-		}
-	}()
-	<-arrived
-	cancel()
-	<-done
-	select {
-	case <-cancelled:
-	case <-time.After(time.Second):
-		t.Fatal("the request goes on at the API server")
+	for mode, start := range modes {
+		t.Run(mode, func(t *testing.T) {
+			arrived, cancelled := make(chan struct{}), make(chan struct{})
+			up := newUpstream(t, func(_ http.ResponseWriter, r *http.Request) {
+				close(arrived)
+				<-r.Context().Done()
+				close(cancelled)
+			})
+			r := start(t, up.address(t, ""), newSource(up.snapshot()))
+			ctx, cancel := context.WithCancel(context.Background())
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.url("/slow"), nil)
+			require.NoError(t, err)
+			done := make(chan struct{})
+			client := r.client(t)
+			go func() {
+				defer close(done)
+				resp, err := client.Do(req)
+				if err == nil {
+					resp.Body.Close()
+				}
+			}()
+			<-arrived
+			cancel()
+			<-done
+			select {
+			case <-cancelled:
+			case <-time.After(time.Second):
+				t.Fatal("the request goes on at the API server")
+			}
+		})
 	}
 }

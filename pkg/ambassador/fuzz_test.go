@@ -1,14 +1,18 @@
 package ambassador_test
 
 import (
+	"bufio"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"path"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/kube-connector/kube-connector/pkg/ambassador"
+	"github.com/kube-connector/kube-connector/pkg/kubeconfig"
 )
 
 func FuzzNormalAuthority(f *testing.F) {
@@ -75,6 +79,56 @@ func FuzzCheckPath(f *testing.F) {
 				return
 			}
 			p = decoded
+		}
+	})
+}
+
+// Whatever comes to the localhost port without the temporary token is refused;
+// and a request with it reaches its own API server below its prefix, or nobody.
+func FuzzLocalhostRequest(f *testing.F) {
+	var reached atomic.Pointer[http.Request]
+	up := newUpstream(f, func(_ http.ResponseWriter, r *http.Request) { reached.Store(r) })
+	r := startFor(f, kubeconfig.ModeLocalhost, up.address(f, "/kubernetes/global"), newSource(up.snapshot()))
+	for _, target := range []string{
+		"/team-a/cluster/api", "/team-a/cluster", "/team-a/other", "/team-a/cluster/../x", "/team-a/cluster/%2e%2e/x",
+		"/team-a%2fcluster/api", "//team-a/cluster", "/team-a/cluster//x", "https://127.0.0.1/team-a/cluster", "*", "/team-a/cluster;/x", `\team-a\cluster`,
+	} {
+		f.Add(target, "", true)
+		f.Add(target, "Host: evil.example", true)
+		f.Add(target, "Authorization: Bearer x", false)
+		f.Add(target, "X: y", false)
+	}
+	f.Fuzz(func(t *testing.T, target, header string, authorized bool) {
+		reached.Store(nil)
+		request := "GET " + target + " HTTP/1.1\r\nHost: " + r.localhost + "\r\nConnection: close\r\n" + header + "\r\n"
+		if authorized {
+			request += "Authorization: Bearer " + r.identity.Token() + "\r\n"
+		}
+		conn := r.open(t)
+		if _, err := io.WriteString(conn, request+"\r\n"); err != nil {
+			return // refused before it was read
+		}
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		conn.Close()
+		got := reached.Load()
+		switch {
+		case err == nil && !authorized && resp.StatusCode < 400:
+			t.Fatalf("%q: %s without a token", request, resp.Status)
+		case got == nil:
+			return
+		case !authorized:
+			t.Fatalf("%q reaches the API server without a token", request)
+		}
+		if p := path.Clean(got.URL.Path); p != "/kubernetes/global" && !strings.HasPrefix(p, "/kubernetes/global/") {
+			t.Fatalf("%q reaches %q", request, got.RequestURI)
+		}
+		if a := got.Header["Authorization"]; len(a) != 1 || a[0] != "Bearer "+realToken {
+			t.Fatalf("%q: not the real token alone", request)
+		}
+		for name, values := range got.Header {
+			if strings.Contains(strings.Join(values, ","), r.identity.Token()) {
+				t.Fatalf("%q: the temporary token goes on in %s", request, name)
+			}
 		}
 	})
 }

@@ -24,12 +24,11 @@ var methods = []string{
 
 // guard decides whether a request may go to address, and puts the path of that
 // address in place of the one that the client knows.
-func (r *route) guard(req *http.Request, address connector.Address) *statusError {
-	t := tunnelOf(req.Context())
+func (r *route) guard(req *http.Request, v view, address connector.Address) *statusError {
 	// A client that speaks to a proxy where a server is has got something
 	// wrong, and a second place for the host is one too many.
 	if req.URL.Host != "" || req.URL.Scheme != "" || req.URL.Opaque != "" || req.Method == http.MethodConnect {
-		return badRequest("inside the tunnel a request names a path only")
+		return badRequest("a request to an API server names a path only")
 	}
 	if !slices.Contains(methods, req.Method) {
 		return &statusError{
@@ -42,19 +41,12 @@ func (r *route) guard(req *http.Request, address connector.Address) *statusError
 			return badRequest(fmt.Sprintf("the Kubernetes API upgrades to websocket and SPDY/3.1, not %.50q", protocol))
 		}
 	}
-	if host, err := normalAuthority(req.Host); err != nil || host != t.authority {
-		return &statusError{
-			code: http.StatusMisdirectedRequest, reason: "BadRequest",
-			message: fmt.Sprintf("this tunnel is for %s, not %.200q", t.authority, req.Host),
-		}
-	}
-	path := req.URL.EscapedPath()
-	if err := checkPath(path); err != nil {
+	if err := checkPath(req.URL.EscapedPath()); err != nil {
 		return badRequest(err.Error())
 	}
-	prefix, inside := r.prefixOf(path, t.authority, address)
-	if !inside {
-		return forbidden(fmt.Sprintf("connector %s is for paths below %s/ only", r.ref, address.Prefix()))
+	prefix, refusal := v.prefix(req, address)
+	if refusal != nil {
+		return refusal
 	}
 	for name := range req.Header {
 		if hasPrefixFold(name, "Impersonate-") {
@@ -69,22 +61,6 @@ func (r *route) guard(req *http.Request, address connector.Address) *statusError
 		}
 	}
 	return nil
-}
-
-// prefixOf is the path prefix of the address that a client had in mind which
-// asked for path at authority: the connector's first address or the current
-// one. Where both fit, the longer prefix is meant.
-func (r *route) prefixOf(path, authority string, current connector.Address) (prefix string, inside bool) {
-	for _, address := range []connector.Address{current, r.first} {
-		normal, err := normalAuthority(address.Authority())
-		if err != nil || normal != authority || !below(path, address.Prefix()) {
-			continue
-		}
-		if !inside || len(address.Prefix()) > len(prefix) {
-			prefix, inside = address.Prefix(), true
-		}
-	}
-	return prefix, inside
 }
 
 // below reports whether path is prefix or below it. Both are in escaped form:
@@ -146,10 +122,16 @@ func unescape(path string) string {
 	return b.String()
 }
 
+// overriding are headers that name another path or method than the request line
+// does. Some gateways before an API server follow them, and what the guard has
+// checked would not be what is served.
+var overriding = []string{"X-Original-Url", "X-Rewrite-Url", "X-Http-Method", "X-Http-Method-Override", "X-Method-Override"}
+
 // rewriteHeader makes the header of a client's request that of one of ours.
 func rewriteHeader(h http.Header, token string) {
 	for name := range h {
-		if hasPrefixFold(name, "Proxy-") || hasPrefixFold(name, "X-Remote-") || hasPrefixFold(name, "X-Forwarded-") {
+		if hasPrefixFold(name, "Proxy-") || hasPrefixFold(name, "X-Remote-") || hasPrefixFold(name, "X-Forwarded-") ||
+			slices.ContainsFunc(overriding, func(o string) bool { return hasPrefixFold(name, o) }) {
 			delete(h, name)
 		}
 	}

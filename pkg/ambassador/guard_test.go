@@ -112,62 +112,77 @@ func TestInnerRequestNamesNoOtherHost(t *testing.T) {
 }
 
 func TestHeaders(t *testing.T) {
-	up := newUpstream(t, ok)
-	r := start(t, up.address(t, ""), newSource(up.snapshot()))
-	resp := r.get(t, "/api",
-		"Authorization: Bearer fake-token",
-		"Connection: Authorization, X-Gone",
-		"X-Gone: 1",
-		"X-Kept: 1",
-		"Cookie: a=b",
-		"X-Remote-User: admin",
-		"x-remote-group: system:masters",
-		"X-Remote-Extra-Scopes: all",
-		"X-Forwarded-For: 192.0.2.1",
-		"X-Forwarded-Prefix: /x",
-		"Forwarded: for=192.0.2.1",
-		"Proxy-Authorization: Basic eDp5",
-		"Proxy-Anything: 1",
-		"Sec-WebSocket-Protocol: base64url.bearer.authorization.k8s.io.c2VjcmV0, v5.channel.k8s.io",
-		"Sec-WebSocket-Protocol: v4.channel.k8s.io",
-		"Accept-Encoding: gzip",
-	)
-	require.Equal(t, 200, resp.StatusCode)
-	got := up.requests()[0]
-	assert.Equal(t, http.Header{
-		"Authorization":          {"Bearer " + realToken},
-		"X-Kept":                 {"1"},
-		"Accept-Encoding":        {"gzip"},
-		"Sec-Websocket-Protocol": {"v5.channel.k8s.io, v4.channel.k8s.io"},
-	}, got.Header)
-	assert.Equal(t, r.address.Authority(), got.Host)
+	for mode, start := range modes {
+		t.Run(mode, func(t *testing.T) {
+			up := newUpstream(t, ok)
+			r := start(t, up.address(t, ""), newSource(up.snapshot()))
+			resp := r.get(t, "/api",
+				"Connection: Authorization, X-Gone",
+				"X-Gone: 1",
+				"X-Kept: 1",
+				"Cookie: a=b",
+				"X-Remote-User: admin",
+				"x-remote-group: system:masters",
+				"X-Remote-Extra-Scopes: all",
+				"X-Forwarded-For: 192.0.2.1",
+				"X-Forwarded-Prefix: /x",
+				"Forwarded: for=192.0.2.1",
+				"X-Original-URL: /other",
+				"X-Rewrite-URL: /other",
+				"X-HTTP-Method-Override: TRACE",
+				"X_Method_Override: TRACE",
+				"Proxy-Authorization: Basic eDp5",
+				"Proxy-Anything: 1",
+				"Sec-WebSocket-Protocol: base64url.bearer.authorization.k8s.io.c2VjcmV0, v5.channel.k8s.io",
+				"Sec-WebSocket-Protocol: v4.channel.k8s.io",
+				"Accept-Encoding: gzip",
+			)
+			require.Equal(t, 200, resp.StatusCode)
+			got := up.requests()[0]
+			assert.Equal(t, http.Header{
+				"Authorization":          {"Bearer " + realToken},
+				"X-Kept":                 {"1"},
+				"Accept-Encoding":        {"gzip"},
+				"Sec-Websocket-Protocol": {"v5.channel.k8s.io, v4.channel.k8s.io"},
+			}, got.Header)
+			assert.Equal(t, r.address.Authority(), got.Host)
+		})
+	}
 }
 
 func TestHeadersOfLenientServers(t *testing.T) {
-	up := newUpstream(t, ok)
-	r := start(t, up.address(t, ""), newSource(up.snapshot()))
-	require.Equal(t, 200, r.get(t, "/api", "X_Remote_User: admin", "x-remote_group: system:masters").StatusCode)
-	assert.Equal(t, http.Header{"Authorization": {"Bearer " + realToken}}, up.requests()[0].Header)
-	assert.Equal(t, 403, r.get(t, "/api", "Impersonate_User: admin").StatusCode)
+	for mode, start := range modes {
+		t.Run(mode, func(t *testing.T) {
+			up := newUpstream(t, ok)
+			r := start(t, up.address(t, ""), newSource(up.snapshot()))
+			require.Equal(t, 200, r.get(t, "/api", "X_Remote_User: admin", "x-remote_group: system:masters").StatusCode)
+			assert.Equal(t, http.Header{"Authorization": {"Bearer " + realToken}}, up.requests()[0].Header)
+			assert.Equal(t, 403, r.get(t, "/api", "Impersonate_User: admin").StatusCode)
+		})
+	}
 }
 
 // A gateway that answers TRACE with the request would show the token to the app;
 // an upgrade that the API does not have would be a tunnel past the guard.
 func TestOnlyWhatTheAPIHas(t *testing.T) {
-	up := newUpstream(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Header) })
-	r := start(t, up.address(t, ""), newSource(up.snapshot()))
-	for _, method := range []string{"TRACE", "trace", "PROPFIND", "get"} {
-		resp := r.raw(t, method+" /api HTTP/1.1\r\nHost: "+r.address.Authority()+"\r\n\r\n")
-		assert.Equal(t, 405, resp.StatusCode, method)
-		assert.Contains(t, statusOf(t, resp).Message, method)
+	for mode, start := range modes {
+		t.Run(mode, func(t *testing.T) {
+			up := newUpstream(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Header) })
+			r := start(t, up.address(t, ""), newSource(up.snapshot()))
+			for _, method := range []string{"TRACE", "trace", "PROPFIND", "get"} {
+				resp := r.raw(t, r.line(method, "/api")+"\r\n")
+				assert.Equal(t, 405, resp.StatusCode, method)
+				assert.Contains(t, statusOf(t, resp).Message, method)
+			}
+			for _, protocol := range []string{"h2c", "TLS/1.0", "websocket, h2c", "SPDY/2"} {
+				resp := r.get(t, "/api", "Connection: Upgrade", "Upgrade: "+protocol)
+				assert.Equal(t, 400, resp.StatusCode, protocol)
+			}
+			resp := r.get(t, "/api", "Connection: Upgrade", "Upgrade: websocket", "Upgrade: h2c")
+			assert.Equal(t, 400, resp.StatusCode, "in a second line")
+			assert.Empty(t, up.requests())
+		})
 	}
-	for _, protocol := range []string{"h2c", "TLS/1.0", "websocket, h2c", "SPDY/2"} {
-		resp := r.get(t, "/api", "Connection: Upgrade", "Upgrade: "+protocol)
-		assert.Equal(t, 400, resp.StatusCode, protocol)
-	}
-	resp := r.get(t, "/api", "Connection: Upgrade", "Upgrade: websocket", "Upgrade: h2c")
-	assert.Equal(t, 400, resp.StatusCode, "in a second line")
-	assert.Empty(t, up.requests())
 }
 
 func TestTwoAuthorizationsBecomeOne(t *testing.T) {
@@ -178,18 +193,22 @@ func TestTwoAuthorizationsBecomeOne(t *testing.T) {
 }
 
 func TestImpersonationIsRefused(t *testing.T) {
-	up := newUpstream(t, ok)
-	r := start(t, up.address(t, ""), newSource(up.snapshot()))
-	for _, header := range []string{
-		"Impersonate-User: admin", "impersonate-group: system:masters", "Impersonate-Extra-Scopes: x",
-		"Impersonate-Uid: 1", "Connection: Impersonate-User\r\nImpersonate-User: admin",
-	} {
-		resp := r.get(t, "/api", header)
-		s := statusOf(t, resp)
-		assert.Equal(t, metav1.StatusReasonForbidden, s.Reason)
-		assert.Contains(t, s.Message, "impersonation")
+	for mode, start := range modes {
+		t.Run(mode, func(t *testing.T) {
+			up := newUpstream(t, ok)
+			r := start(t, up.address(t, ""), newSource(up.snapshot()))
+			for _, header := range []string{
+				"Impersonate-User: admin", "impersonate-group: system:masters", "Impersonate-Extra-Scopes: x",
+				"Impersonate-Uid: 1", "Connection: Impersonate-User\r\nImpersonate-User: admin",
+			} {
+				resp := r.get(t, "/api", header)
+				s := statusOf(t, resp)
+				assert.Equal(t, metav1.StatusReasonForbidden, s.Reason)
+				assert.Contains(t, s.Message, "impersonation")
+			}
+			assert.Empty(t, up.requests())
+		})
 	}
-	assert.Empty(t, up.requests())
 }
 
 // A kubeconfig written before the address changed stays good.

@@ -25,6 +25,7 @@ import (
 	"github.com/kube-connector/kube-connector/pkg/ambassador"
 	"github.com/kube-connector/kube-connector/pkg/connector"
 	"github.com/kube-connector/kube-connector/pkg/credential"
+	"github.com/kube-connector/kube-connector/pkg/kubeconfig"
 )
 
 const (
@@ -43,8 +44,8 @@ type upstream struct {
 	seen []*http.Request
 }
 
-func newUpstream(t *testing.T, handler http.HandlerFunc) *upstream {
-	t.Helper()
+func newUpstream(tb testing.TB, handler http.HandlerFunc) *upstream {
+	tb.Helper()
 	u := &upstream{}
 	u.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		u.mu.Lock()
@@ -53,11 +54,11 @@ func newUpstream(t *testing.T, handler http.HandlerFunc) *upstream {
 		handler(w, r)
 	}))
 	var cert tls.Certificate
-	cert, u.ca = testkit.Certificate(t, "ca", time.Now().Add(time.Hour))
+	cert, u.ca = testkit.Certificate(tb, "ca", time.Now().Add(time.Hour))
 	u.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
 	u.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
 	u.StartTLS()
-	t.Cleanup(u.Close)
+	tb.Cleanup(u.Close)
 	return u
 }
 
@@ -67,19 +68,19 @@ func (u *upstream) requests() []*http.Request {
 	return append([]*http.Request(nil), u.seen...)
 }
 
-func (u *upstream) address(t *testing.T, prefix string) connector.Address {
-	t.Helper()
-	return address(t, u.URL+prefix)
+func (u *upstream) address(tb testing.TB, prefix string) connector.Address {
+	tb.Helper()
+	return address(tb, u.URL+prefix)
 }
 
 func (u *upstream) snapshot() *credential.Snapshot {
 	return &credential.Snapshot{CA: u.ca, Token: realToken}
 }
 
-func address(t *testing.T, s string) connector.Address {
-	t.Helper()
+func address(tb testing.TB, s string) connector.Address {
+	tb.Helper()
 	a, err := connector.ParseAddress(s)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return a
 }
 
@@ -127,70 +128,96 @@ func (s *source) set(next *credential.Snapshot) {
 	s.changed = make(chan struct{})
 }
 
-// running is an ambassador with the one connector team-a/cluster.
+// running is an ambassador with the one connector team-a/cluster, and a client
+// that comes to it in one mode.
 type running struct {
-	proxy    string // host:port
-	identity *ambassador.Identity
-	address  connector.Address
-	log      *testkit.Log
-	stop     context.CancelFunc
-	stopped  chan error
+	mode      kubeconfig.Mode
+	proxy     string // host:port
+	localhost string // host:port
+	identity  *ambassador.Identity
+	address   connector.Address
+	log       *testkit.Log
+	stop      context.CancelFunc
+	stopped   chan error
 }
 
 var cluster = connector.Reference{Namespace: "team-a", Name: "cluster"}
 
+// start runs an ambassador for a client that uses the proxy.
 func start(t *testing.T, a connector.Address, s credential.Source) *running {
 	t.Helper()
-	r := &running{address: a, log: &testkit.Log{}, stopped: make(chan error, 1)}
+	return startFor(t, kubeconfig.ModeProxy, a, s)
+}
+
+// startLocal runs an ambassador for a client that uses the localhost port.
+func startLocal(t *testing.T, a connector.Address, s credential.Source) *running {
+	t.Helper()
+	return startFor(t, kubeconfig.ModeLocalhost, a, s)
+}
+
+// modes are the ways in. What is true of one is mostly true of the other.
+var modes = map[string]func(*testing.T, connector.Address, credential.Source) *running{"proxy": start, "localhost": startLocal}
+
+func startFor(tb testing.TB, mode kubeconfig.Mode, a connector.Address, s credential.Source) *running {
+	tb.Helper()
+	return startAll(tb, mode, []ambassador.Connector{{Reference: cluster, Address: a, Credential: s}})
+}
+
+func startAll(tb testing.TB, mode kubeconfig.Mode, connectors []ambassador.Connector) *running {
+	tb.Helper()
+	r := &running{mode: mode, address: connectors[0].Address, log: &testkit.Log{}, stopped: make(chan error, 1)}
 	log := slog.New(slog.NewJSONHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	var err error
-	r.identity, err = ambassador.OpenIdentity(t.TempDir(), log)
-	require.NoError(t, err)
+	r.identity, err = ambassador.OpenIdentity(tb.TempDir(), log)
+	require.NoError(tb, err)
 	amb, err := ambassador.New(ambassador.Options{
-		Connectors:   []ambassador.Connector{{Reference: cluster, Address: a, Credential: s}},
+		Connectors:   connectors,
 		Identity:     r.identity,
 		DrainTimeout: 2 * time.Second,
 		Log:          log,
 	})
-	require.NoError(t, err)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	r.proxy = l.Addr().String()
+	require.NoError(tb, err)
+	proxy, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(tb, err)
+	localhost, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(tb, err)
+	r.proxy, r.localhost = proxy.Addr().String(), localhost.Addr().String()
 	ctx, stop := context.WithCancel(context.Background())
 	r.stop = stop
-	go func() { r.stopped <- amb.Serve(ctx, l) }()
-	t.Cleanup(func() {
+	listeners := ambassador.Listeners{Proxy: []net.Listener{proxy}, Localhost: []net.Listener{localhost}}
+	go func() { r.stopped <- amb.Serve(ctx, listeners) }()
+	tb.Cleanup(func() {
 		stop()
 		select {
 		case err, open := <-r.stopped:
 			if open {
-				assert.NoError(t, err)
+				assert.NoError(tb, err)
 			}
 		case <-time.After(patience):
-			t.Error("Serve did not return")
+			tb.Error("Serve did not return")
 		}
-		assert.NotContains(t, r.log.String(), realToken)
-		assert.NotContains(t, r.log.String(), r.identity.Token())
+		assert.NotContains(tb, r.log.String(), realToken)
+		assert.NotContains(tb, r.log.String(), r.identity.Token())
 	})
 	return r
 }
 
 // connect sends a CONNECT request and reads the answer.
-func (r *running) connect(t *testing.T, authority, authorization string) (net.Conn, *http.Response) {
-	t.Helper()
+func (r *running) connect(tb testing.TB, authority, authorization string) (net.Conn, *http.Response) {
+	tb.Helper()
 	conn, err := net.Dial("tcp", r.proxy)
-	require.NoError(t, err)
-	t.Cleanup(func() { conn.Close() })
-	require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
+	require.NoError(tb, err)
+	tb.Cleanup(func() { conn.Close() })
+	require.NoError(tb, conn.SetDeadline(time.Now().Add(patience)))
 	header := "CONNECT " + authority + " HTTP/1.1\r\nHost: " + authority + "\r\n"
 	if authorization != "" {
 		header += "Proxy-Authorization: " + authorization + "\r\n"
 	}
 	_, err = conn.Write([]byte(header + "\r\n"))
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	resp, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: http.MethodConnect})
-	require.NoError(t, err)
-	t.Cleanup(func() { resp.Body.Close() })
+	require.NoError(tb, err)
+	tb.Cleanup(func() { resp.Body.Close() })
 	return conn, resp
 }
 
@@ -200,27 +227,68 @@ func basic(user, password string) string {
 
 func (r *running) authorization() string { return basic(cluster.String(), r.identity.Token()) }
 
+// host is what the client takes for the API server.
+func (r *running) host() string {
+	if r.mode == kubeconfig.ModeLocalhost {
+		return r.localhost
+	}
+	return r.address.Authority()
+}
+
+// path is a path of the API as the client knows it.
+func (r *running) path(path string) string {
+	if r.mode == kubeconfig.ModeLocalhost {
+		return "/" + cluster.String() + path
+	}
+	return path
+}
+
+func (r *running) url(path string) string { return "https://" + r.host() + r.path(path) }
+
+// line is the begin of a request.
+func (r *running) line(method, path string) string {
+	line := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: %s\r\n", method, r.path(path), r.host())
+	if r.mode == kubeconfig.ModeLocalhost {
+		return line + "Authorization: Bearer " + r.identity.Token() + "\r\n"
+	}
+	return line + "Authorization: Bearer fake-token\r\n"
+}
+
 func (r *running) clientTLS() *tls.Config {
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(r.identity.CA())
-	return &tls.Config{RootCAs: pool, ServerName: r.address.Host(), NextProtos: []string{"h2", "http/1.1"}}
+	config := &tls.Config{RootCAs: pool, ServerName: r.address.Host(), NextProtos: []string{"h2", "http/1.1"}}
+	if r.mode == kubeconfig.ModeLocalhost {
+		config.ServerName = "127.0.0.1"
+	}
+	return config
 }
 
-// tunnel is a TLS connection to the inside of a tunnel.
-func (r *running) tunnel(t *testing.T) *tls.Conn {
-	t.Helper()
-	conn, resp := r.connect(t, r.address.Authority(), r.authorization())
-	require.Equal(t, http.StatusOK, resp.StatusCode)
+// open is a TLS connection to what the client takes for the API server.
+func (r *running) open(tb testing.TB) *tls.Conn {
+	tb.Helper()
+	var conn net.Conn
+	if r.mode == kubeconfig.ModeLocalhost {
+		var err error
+		conn, err = net.Dial("tcp", r.localhost)
+		require.NoError(tb, err)
+		tb.Cleanup(func() { conn.Close() })
+		require.NoError(tb, conn.SetDeadline(time.Now().Add(patience)))
+	} else {
+		var resp *http.Response
+		conn, resp = r.connect(tb, r.address.Authority(), r.authorization())
+		require.Equal(tb, http.StatusOK, resp.StatusCode)
+	}
 	inner := tls.Client(conn, r.clientTLS())
-	require.NoError(t, inner.Handshake())
-	require.Equal(t, "http/1.1", inner.ConnectionState().NegotiatedProtocol)
+	require.NoError(tb, inner.Handshake())
+	require.Equal(tb, "http/1.1", inner.ConnectionState().NegotiatedProtocol)
 	return inner
 }
 
-// raw sends a request as it stands through a new tunnel.
+// raw sends a request as it stands over a new connection.
 func (r *running) raw(t *testing.T, request string) *http.Response {
 	t.Helper()
-	conn := r.tunnel(t)
+	conn := r.open(t)
 	_, err := io.WriteString(conn, request)
 	require.NoError(t, err)
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
@@ -232,22 +300,35 @@ func (r *running) raw(t *testing.T, request string) *http.Response {
 // get is a plain request for a path, with more header lines.
 func (r *running) get(t *testing.T, path string, header ...string) *http.Response {
 	t.Helper()
-	request := fmt.Sprintf("GET %s HTTP/1.1\r\nHost: %s\r\n", path, r.address.Authority())
+	request := r.line(http.MethodGet, path)
 	for _, line := range header {
 		request += line + "\r\n"
 	}
 	return r.raw(t, request+"\r\n")
 }
 
-// client is an HTTP client that goes through the proxy.
+// client is an HTTP client as the kubeconfig makes it.
 func (r *running) client(t *testing.T) *http.Client {
 	t.Helper()
-	transport := &http.Transport{
-		Proxy:           http.ProxyURL(&url.URL{Scheme: "http", Host: r.proxy, User: url.UserPassword(cluster.String(), r.identity.Token())}),
-		TLSClientConfig: r.clientTLS(),
-	}
+	transport := &http.Transport{TLSClientConfig: r.clientTLS()}
 	t.Cleanup(transport.CloseIdleConnections)
+	if r.mode == kubeconfig.ModeLocalhost {
+		return &http.Client{Transport: bearer{transport, r.identity.Token()}, Timeout: patience}
+	}
+	transport.Proxy = http.ProxyURL(&url.URL{Scheme: "http", Host: r.proxy, User: url.UserPassword(cluster.String(), r.identity.Token())})
 	return &http.Client{Transport: transport, Timeout: patience}
+}
+
+// bearer is a transport that shows a token.
+type bearer struct {
+	http.RoundTripper
+	token string
+}
+
+func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set("Authorization", "Bearer "+b.token)
+	return b.RoundTripper.RoundTrip(r)
 }
 
 func body(t *testing.T, resp *http.Response) string {
@@ -256,6 +337,14 @@ func body(t *testing.T, resp *http.Response) string {
 	require.NoError(t, err)
 	assert.NotContains(t, string(b), realToken)
 	return string(b)
+}
+
+// similar is another token that differs in one place.
+func similar(token string) string {
+	if token[0] == 'x' {
+		return "y" + token[1:]
+	}
+	return "x" + token[1:]
 }
 
 func ok(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok") }

@@ -93,8 +93,8 @@ func (id *Identity) CA() []byte {
 // Token is the temporary token.
 func (id *Identity) Token() string { return id.token }
 
-// leaf is a new certificate for host, a DNS name or an IP address.
-func (id *Identity) leaf(host string) (tls.Certificate, error) {
+// leaf is a new certificate for hosts: DNS names or IP addresses.
+func (id *Identity) leaf(hosts ...string) (tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return tls.Certificate{}, err
@@ -106,16 +106,28 @@ func (id *Identity) leaf(host string) (tls.Certificate, error) {
 	template.NotAfter = id.cert.NotAfter
 	template.KeyUsage = x509.KeyUsageDigitalSignature
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
-	if ip := net.ParseIP(host); ip != nil {
-		template.IPAddresses = []net.IP{ip}
-	} else {
-		template.DNSNames = []string{host}
+	for _, host := range hosts {
+		if ip := net.ParseIP(host); ip != nil {
+			template.IPAddresses = append(template.IPAddresses, ip)
+		} else {
+			template.DNSNames = append(template.DNSNames, host)
+		}
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, id.cert, key.Public(), id.key)
 	if err != nil {
-		return tls.Certificate{}, fmt.Errorf("certificate for %s: %w", host, err)
+		return tls.Certificate{}, fmt.Errorf("certificate for %s: %w", strings.Join(hosts, ", "), err)
 	}
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
+}
+
+// serverTLS is how the ambassador speaks to clients.
+func serverTLS(leaf tls.Certificate) *tls.Config {
+	return &tls.Config{
+		Certificates: []tls.Certificate{leaf},
+		MinVersion:   tls.VersionTLS12,
+		// HTTP/2 would cost more here, and has no upgrades.
+		NextProtos: []string{"http/1.1"},
+	}
 }
 
 func newCA() ([]byte, error) {

@@ -9,12 +9,16 @@ import (
 	"time"
 )
 
+// tooMany tells a client that speaks plain HTTP why its connection is closed.
+const tooMany = "HTTP/1.1 503 too many connections to the connector proxy\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
 // boundedListener refuses connections beyond a bound. Several listeners may
 // share one count.
 type boundedListener struct {
 	net.Listener
-	open *atomic.Int64
-	most int64
+	open    *atomic.Int64
+	most    int64
+	refusal string // sent as it is; "" where clients speak TLS
 }
 
 // Accept implements net.Listener.
@@ -30,7 +34,7 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 		l.open.Add(-1)
 		// Best effort: the answer fits into the empty send buffer.
 		_ = conn.SetWriteDeadline(time.Now().Add(time.Second))
-		_, _ = io.WriteString(conn, "HTTP/1.1 503 too many connections to the connector proxy\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+		_, _ = io.WriteString(conn, l.refusal)
 		conn.Close()
 	}
 }

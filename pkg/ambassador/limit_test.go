@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -56,17 +57,31 @@ func TestConnectionsAreBounded(t *testing.T) {
 }
 
 func TestHeadersAreBounded(t *testing.T) {
+	for mode, start := range modes {
+		t.Run(mode, func(t *testing.T) {
+			up := newUpstream(t, ok)
+			r := start(t, up.address(t, ""), newSource(up.snapshot()))
+			big := make([]byte, 1<<20)
+			for i := range big {
+				big[i] = 'x'
+			}
+			conn := r.open(t)
+			go io.WriteString(conn, r.line("GET", "/api")+"X: "+string(big)+"\r\n\r\n")
+			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			require.NoError(t, err)
+			resp.Body.Close()
+			assert.Equal(t, http.StatusRequestHeaderFieldsTooLarge, resp.StatusCode)
+			assert.Empty(t, up.requests())
+		})
+	}
+}
+
+// CONNECT is answered before anybody is known: little may be kept of it.
+func TestConnectHeaderIsBounded(t *testing.T) {
 	up := newUpstream(t, ok)
 	r := start(t, up.address(t, ""), newSource(up.snapshot()))
-	big := make([]byte, 1<<20)
-	for i := range big {
-		big[i] = 'x'
-	}
-	conn := r.tunnel(t)
-	go io.WriteString(conn, "GET /api HTTP/1.1\r\nHost: "+r.address.Authority()+"\r\nX: "+string(big)+"\r\n\r\n")
-	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	require.NoError(t, err)
-	resp.Body.Close()
+	_, resp := r.connect(t, r.host(), r.authorization()+"\r\nX: "+strings.Repeat("x", 1<<10))
+	assert.Equal(t, http.StatusOK, resp.StatusCode)
+	_, resp = r.connect(t, r.host(), r.authorization()+"\r\nX: "+strings.Repeat("x", 10<<10))
 	assert.Equal(t, http.StatusRequestHeaderFieldsTooLarge, resp.StatusCode)
-	assert.Empty(t, up.requests())
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/kube-connector/kube-connector/pkg/connector"
@@ -26,6 +27,7 @@ type route struct {
 	proxy     *httputil.ReverseProxy
 	upstreams upstreams
 	outage    outage
+	refused   atomic.Pointer[credential.Snapshot] // the last one whose token the server refused
 
 	mu      sync.Mutex
 	configs map[string]*tls.Config // by host: of the first and of the current address
@@ -46,12 +48,13 @@ func newRoute(c Connector, identity *Identity, log *slog.Logger) (*route, error)
 		configs:   make(map[string]*tls.Config),
 	}
 	r.proxy = &httputil.ReverseProxy{
-		Rewrite:       rewrite,
-		Transport:     replayer{r},
-		FlushInterval: -1, // at once: the next event of a watch may be an hour away
-		BufferPool:    &copyBuffers,
-		ErrorHandler:  r.fail,
-		ErrorLog:      serverLog(r.log),
+		Rewrite:        rewrite,
+		Transport:      replayer{r},
+		ModifyResponse: r.answer,
+		FlushInterval:  -1, // at once: the next event of a watch may be an hour away
+		BufferPool:     &copyBuffers,
+		ErrorHandler:   r.fail,
+		ErrorLog:       serverLog(r.log),
 	}
 	// Now rather than at the first CONNECT: this is where it would fail.
 	if _, err := r.tlsConfig(authority); err != nil {
@@ -105,18 +108,34 @@ func (r *route) tlsConfig(authority string) (*tls.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	config := &tls.Config{
-		Certificates: []tls.Certificate{leaf},
-		MinVersion:   tls.VersionTLS12,
-		// HTTP/2 would cost more here, and has no upgrades.
-		NextProtos: []string{"http/1.1"},
-	}
+	config := serverTLS(leaf)
 	r.configs[host] = config
 	return config, nil
 }
 
-// ServeHTTP serves one request from inside a tunnel.
-func (r *route) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+// view is the API server of a route as a client sees it.
+type view interface {
+	// prefix is the path prefix that the client takes for the one of address.
+	// The path of req has passed checkPath.
+	prefix(req *http.Request, address connector.Address) (string, *statusError)
+	// relocate makes a response lead where the client can go.
+	relocate(resp *http.Response, address connector.Address)
+}
+
+// passage is a request that the guard has let pass.
+type passage struct {
+	view     view
+	upstream *upstream
+}
+
+type passageKey struct{}
+
+func passageOf(req *http.Request) *passage {
+	return req.Context().Value(passageKey{}).(*passage)
+}
+
+// serve is the one way of all requests, whichever front they came to.
+func (r *route) serve(w http.ResponseWriter, req *http.Request, v view) {
 	start := time.Now()
 	rec := &recorder{replayWriter: replayWriter{w}, ctx: req.Context()}
 	path := req.URL.EscapedPath()
@@ -127,7 +146,7 @@ func (r *route) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 
 	snapshot := r.source.Current()
 	address := r.addressOf(snapshot)
-	if refusal := r.guard(req, address); refusal != nil {
+	if refusal := r.guard(req, v, address); refusal != nil {
 		writeStatus(rec, refusal)
 		return
 	}
@@ -136,7 +155,15 @@ func (r *route) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		writeStatus(rec, unavailable(fmt.Sprintf("connector %s: %v", r.ref, err)))
 		return
 	}
-	r.proxy.ServeHTTP(rec, req.WithContext(context.WithValue(req.Context(), upstreamKey{}, up)))
+	r.proxy.ServeHTTP(rec, req.WithContext(context.WithValue(req.Context(), passageKey{}, &passage{v, up})))
+}
+
+// answer is ReverseProxy's ModifyResponse.
+func (r *route) answer(resp *http.Response) error {
+	p := passageOf(resp.Request)
+	p.view.relocate(resp, p.upstream.address)
+	r.advise(resp, p.upstream.snapshot)
+	return nil
 }
 
 // follow lets go of connections that a changed address or CA made useless.

@@ -30,6 +30,10 @@ func forbidden(message string) *statusError {
 	return &statusError{code: http.StatusForbidden, reason: "Forbidden", message: message}
 }
 
+func misdirected(message string) *statusError {
+	return &statusError{code: http.StatusMisdirectedRequest, reason: "BadRequest", message: message}
+}
+
 func badGateway(message string) *statusError {
 	return &statusError{code: http.StatusBadGateway, reason: "InternalError", message: message}
 }
@@ -76,6 +80,9 @@ func writeStatus(w http.ResponseWriter, e *statusError) {
 	if e.retry {
 		h.Set("Retry-After", strconv.Itoa(retryAfter))
 	}
+	if e.code == http.StatusUnauthorized || e.code >= http.StatusInternalServerError {
+		warn(h, e.message)
+	}
 	w.WriteHeader(e.code)
-	_, _ = w.Write(body) //nolint:gosec // JSON, said to be JSON; without a client nobody is left to tell
+	_, _ = w.Write(body) // without a client nobody is left to tell
 }

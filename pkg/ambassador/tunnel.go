@@ -5,10 +5,13 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"sync"
+
+	"github.com/kube-connector/kube-connector/pkg/connector"
 )
 
 // tunnel is the connection of a client whose CONNECT was accepted.
@@ -18,16 +21,48 @@ type tunnel struct {
 	authority string // the normal form of what the client asked for
 }
 
+// prefix implements view. A client may have the connector's first address in
+// mind or the current one. Where both fit, the longer prefix is meant.
+func (t *tunnel) prefix(req *http.Request, current connector.Address) (string, *statusError) {
+	if host, err := normalAuthority(req.Host); err != nil || host != t.authority {
+		return "", misdirected(fmt.Sprintf("this tunnel is for %s, not %.200q", t.authority, req.Host))
+	}
+	path := req.URL.EscapedPath()
+	prefix, inside := "", false
+	for _, address := range []connector.Address{current, t.route.first} {
+		normal, err := normalAuthority(address.Authority())
+		if err != nil || normal != t.authority || !below(path, address.Prefix()) {
+			continue
+		}
+		if !inside || len(address.Prefix()) > len(prefix) {
+			prefix, inside = address.Prefix(), true
+		}
+	}
+	if !inside {
+		return "", forbidden(fmt.Sprintf("connector %s is for paths below %s/ only", t.route.ref, current.Prefix()))
+	}
+	return prefix, nil
+}
+
+// relocate implements view. The client knows the server by its own name, so that
+// what the server says is right.
+func (t *tunnel) relocate(*http.Response, connector.Address) {}
+
 type tunnelKey struct{}
 
 // withTunnel is the ConnContext of the inner server.
 func withTunnel(ctx context.Context, conn net.Conn) context.Context {
-	return context.WithValue(ctx, tunnelKey{}, conn.(*tls.Conn).NetConn())
+	if t, ok := conn.(*tls.Conn).NetConn().(*tunnel); ok {
+		return context.WithValue(ctx, tunnelKey{}, t)
+	}
+	return ctx
 }
 
-// tunnelOf is the tunnel that a request came through.
+// tunnelOf is the tunnel that a request came through, nil if it came to the
+// localhost port.
 func tunnelOf(ctx context.Context) *tunnel {
-	return ctx.Value(tunnelKey{}).(*tunnel)
+	t, _ := ctx.Value(tunnelKey{}).(*tunnel)
+	return t
 }
 
 // tunnelListener hands tunnels to the inner server as if it had accepted them.

@@ -35,16 +35,10 @@ type upstream struct {
 	transport *http.Transport
 }
 
-type upstreamKey struct{}
-
-func upstreamOf(req *http.Request) *upstream {
-	return req.Context().Value(upstreamKey{}).(*upstream)
-}
-
 // rewrite pins a request to its upstream. ReverseProxy calls it after it has
 // removed what the client's Connection header named, so the token stays.
 func rewrite(p *httputil.ProxyRequest) {
-	up := upstreamOf(p.Out)
+	up := passageOf(p.Out).upstream
 	p.Out.URL.Scheme = "https"
 	// The host as a person would write it: some gateways in front of an API
 	// server know themselves without the default port only.
@@ -138,7 +132,7 @@ type replayer struct{ route *route }
 
 // RoundTrip implements http.RoundTripper.
 func (t replayer) RoundTrip(req *http.Request) (*http.Response, error) {
-	used := upstreamOf(req)
+	used := passageOf(req).upstream
 	resp, err := used.transport.RoundTrip(req)
 	if err != nil {
 		return nil, err
