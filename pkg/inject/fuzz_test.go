@@ -14,25 +14,41 @@ import (
 // FuzzPlan: whatever a Pod looks like, it is refused with a reason or gets a
 // patch that applies and that a second admission has nothing to add to.
 func FuzzPlan(f *testing.F) {
-	f.Add([]byte(`{"spec":{"containers":[{"name":"a"}]}}`), "k8s-connector")
-	f.Add([]byte(`{"metadata":{"labels":null},"spec":{"volumes":null,"initContainers":[{"name":"connector-proxy"}],"containers":[]}}`), "a,b")
-	f.Add([]byte(`{"spec":{"hostNetwork":true}}`), "team-b/x")
-	f.Fuzz(func(t *testing.T, raw []byte, annotation string) {
+	const (
+		plain = `{"spec":{"containers":[{"name":"a","volumeMounts":[{"name":"v","mountPath":"/v"}]}]}}`
+		odd   = `{"metadata":{"labels":null},"spec":{"volumes":null,"initContainers":[{"name":"connector-proxy"}],"containers":[]}}`
+		csi   = `{"spec":{"volumes":[{"name":"v","csi":{"driver":"connectors-csi","volumeAttributes":{"connectors":"b"}}}]}}`
+	)
+	f.Add([]byte(plain), "k8s-connector", "", "", "")
+	f.Add([]byte(odd), "a,b", "v", "a,c", "kubeconfig")
+	f.Add([]byte(`{"spec":{"hostNetwork":true}}`), "team-b/x", "", "", "")
+	f.Add([]byte(csi), "", "w", "a", "")
+	f.Add([]byte(csi), "a", "v=/kubeconfig", "team-a/a", "other")
+	f.Fuzz(func(t *testing.T, raw []byte, annotation, volume, names, configuration string) {
 		var pod corev1.Pod
 		if json.Unmarshal(raw, &pod) != nil {
 			return
 		}
-		if pod.Annotations == nil {
-			pod.Annotations = map[string]string{}
+		enabled := annotation != ""
+		if enabled {
+			if pod.Annotations == nil {
+				pod.Annotations = map[string]string{}
+			}
+			pod.Annotations[v1alpha1.AnnotationConnectors] = annotation
 		}
-		pod.Annotations[v1alpha1.AnnotationConnectors] = annotation
-		refs, err := inject.References(&pod, namespace)
+		if volume != "" {
+			source := &corev1.CSIVolumeSource{Driver: v1alpha1.CSIDriver, VolumeAttributes: map[string]string{
+				v1alpha1.AttributeConnectors: names, v1alpha1.AttributeConfigurationNames: configuration,
+			}}
+			pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: volume, VolumeSource: corev1.VolumeSource{CSI: source}})
+		}
+		request, err := inject.ReadRequest(&pod, namespace, enabled)
 		if err != nil {
 			require.NotEmpty(t, err.Error())
 			return
 		}
 		var connectors []*v1alpha1.Connector
-		for _, ref := range refs {
+		for _, ref := range request.Connectors {
 			require.Equal(t, namespace, ref.Namespace, "a Connector of another namespace")
 			c := &v1alpha1.Connector{}
 			c.Namespace, c.Name = ref.Namespace, ref.Name
@@ -44,7 +60,7 @@ func FuzzPlan(f *testing.F) {
 			return
 		}
 		before := marshal(t, &pod)
-		first, err := inject.Plan(&pod, connectors, options)
+		first, err := inject.Plan(&pod, request, connectors, options)
 		require.Equal(t, before, marshal(t, &pod), "Plan changed the Pod")
 		if err != nil {
 			return
@@ -53,7 +69,9 @@ func FuzzPlan(f *testing.F) {
 		var injected corev1.Pod
 		require.NoError(t, json.Unmarshal(after, &injected))
 		require.Equal(t, inject.SidecarName, injected.Spec.InitContainers[0].Name)
-		second, err := inject.Plan(&injected, connectors, options)
+		request, err = inject.ReadRequest(&injected, namespace, enabled)
+		require.NoError(t, err)
+		second, err := inject.Plan(&injected, request, connectors, options)
 		require.NoError(t, err)
 		require.Empty(t, second.Patch, "a second admission changes the Pod")
 	})

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -28,6 +30,17 @@ const namespace = "team-a"
 
 var options = inject.Options{Image: "kube-connector/sidecar:dev"}
 
+// testCase is a testdata/*.in.yaml.
+type testCase struct {
+	pod        []byte // raw, as the webhook gets it
+	connectors []*v1alpha1.Connector
+
+	// What a first line "# {...}" may say.
+	NotEnabled      bool   `json:"notEnabled"`
+	CPULimit        string `json:"cpuLimit"`
+	ImagePullSecret string `json:"imagePullSecret"`
+}
+
 // TestGolden runs every testdata/*.in.yaml: the Pod as the webhook gets it,
 // then its Connectors. Beside it stands the whole Pod after the patch, or the
 // refusal. Warnings stand in comments at the top.
@@ -40,8 +53,7 @@ func TestGolden(t *testing.T) {
 		golden := strings.TrimSuffix(input, ".in.yaml") + ".golden.yaml"
 		wanted[golden] = true
 		t.Run(strings.TrimSuffix(filepath.Base(input), ".in.yaml"), func(t *testing.T) {
-			raw, connectors := readInput(t, input)
-			got := run(t, raw, connectors)
+			got := run(t, readCase(t, input))
 			if *update {
 				require.NoError(t, os.WriteFile(golden, got, 0o644))
 			}
@@ -59,27 +71,37 @@ func TestGolden(t *testing.T) {
 
 // run is one case: the plan, applied, as the golden file has it. On the way it
 // holds what must be true of every patch.
-func run(t *testing.T, raw []byte, connectors []*v1alpha1.Connector) []byte {
+func run(t *testing.T, c *testCase) []byte {
 	t.Helper()
-	result, err := plan(raw, connectors)
+	result, err := c.plan(c.pod)
 	if err != nil {
 		return []byte("# refused: " + err.Error() + "\n")
 	}
-	after := apply(t, raw, result.Patch)
+	after := apply(t, c.pod, result.Patch)
 
-	for _, op := range result.Patch {
-		assert.Equal(t, "add", op.Operation, "a patch only adds: %s", op.Path)
+	for i, op := range result.Patch {
+		switch op.Operation {
+		case "remove":
+			require.Positive(t, i)
+			require.Regexp(t, `^/spec/volumes/\d+/csi$`, op.Path, "a patch only adds")
+			require.Equal(t, jsonpatch.NewOperation("test", op.Path+"/driver", v1alpha1.CSIDriver), result.Patch[i-1], "it removes without a test")
+		case "test":
+		default:
+			assert.Equal(t, "add", op.Operation, "a patch only adds: %s", op.Path)
+		}
 	}
-	assertContains(t, decode(t, raw), decode(t, after), "")
+	before := decode(t, c.pod)
+	withoutCSI(t, before)
+	assertContains(t, before, decode(t, after), "")
 	for range 100 {
-		again, err := plan(raw, connectors)
+		again, err := c.plan(c.pod)
 		require.NoError(t, err)
 		require.Equal(t, marshal(t, result.Patch), marshal(t, again.Patch), "two plans of one Pod differ")
 	}
-	second, err := plan(after, connectors)
+	second, err := c.plan(after)
 	require.NoError(t, err, "the injected Pod is refused")
 	assert.Empty(t, second.Patch, "a second admission changes the Pod")
-	assertSecurity(t, raw, after)
+	assertSecurity(t, c.pod, after)
 
 	var golden bytes.Buffer
 	for _, warning := range result.Warnings {
@@ -91,16 +113,30 @@ func run(t *testing.T, raw []byte, connectors []*v1alpha1.Connector) []byte {
 	return golden.Bytes()
 }
 
-func plan(raw []byte, connectors []*v1alpha1.Connector) (inject.Result, error) {
+// plan is what the webhook does with a Pod of the case.
+func (c *testCase) plan(raw []byte) (inject.Result, error) {
 	var pod corev1.Pod
 	if err := json.Unmarshal(raw, &pod); err != nil {
 		return inject.Result{}, err
 	}
-	refs, err := inject.References(&pod, namespace)
-	if err != nil || len(refs) == 0 {
+	request, err := inject.ReadRequest(&pod, namespace, !c.NotEnabled)
+	if err != nil || len(request.Connectors) == 0 {
 		return inject.Result{}, err
 	}
-	return inject.Plan(&pod, connectors, options)
+	var connectors []*v1alpha1.Connector
+	for _, ref := range request.Connectors {
+		i := slices.IndexFunc(c.connectors, func(have *v1alpha1.Connector) bool { return have.Name == ref.Name })
+		if i < 0 {
+			return inject.Result{}, fmt.Errorf("the test's input has no Connector %s", ref)
+		}
+		connectors = append(connectors, c.connectors[i])
+	}
+	o := options
+	o.ImagePullSecret = c.ImagePullSecret
+	if o.CPULimit, err = inject.ParseCPULimit(c.CPULimit); err != nil {
+		return inject.Result{}, err
+	}
+	return inject.Plan(&pod, request, connectors, o)
 }
 
 func apply(t *testing.T, raw []byte, operations []jsonpatch.Operation) []byte {
@@ -113,6 +149,42 @@ func apply(t *testing.T, raw []byte, operations []jsonpatch.Operation) []byte {
 	after, err := patch.Apply(raw)
 	require.NoError(t, err)
 	return after
+}
+
+// withoutCSI takes out of a Pod what may be replaced: the source of a csi volume
+// that asks for Connectors, and whether a mount of it is read-only.
+func withoutCSI(t *testing.T, pod any) {
+	t.Helper()
+	spec := member[map[string]any](t, pod, "spec")
+	replaced := map[any]bool{}
+	for _, volume := range member[[]any](t, spec, "volumes") {
+		csi := member[map[string]any](t, volume, "csi")
+		if csi["driver"] == v1alpha1.CSIDriver {
+			replaced[member[any](t, volume, "name")] = true
+			delete(volume.(map[string]any), "csi")
+		}
+	}
+	for _, list := range []string{"initContainers", "containers"} {
+		for _, container := range member[[]any](t, spec, list) {
+			for _, mount := range member[[]any](t, container, "volumeMounts") {
+				if replaced[member[any](t, mount, "name")] {
+					delete(mount.(map[string]any), "readOnly")
+				}
+			}
+		}
+	}
+}
+
+// member is a member of a JSON object, or nothing.
+func member[T any](t *testing.T, object any, name string) (value T) {
+	t.Helper()
+	m, ok := object.(map[string]any)
+	require.True(t, ok, "%v is not an object", object)
+	if m[name] != nil {
+		value, ok = m[name].(T)
+		require.True(t, ok, "%s is not what it should be", name)
+	}
+	return value
 }
 
 // assertContains checks that everything of before is in after: members with
@@ -164,20 +236,24 @@ func assertSecurity(t *testing.T, before, after []byte) {
 	}
 }
 
-// readInput reads the Pod, which stays raw, and the Connectors.
-func readInput(t *testing.T, path string) (pod []byte, connectors []*v1alpha1.Connector) {
+func readCase(t *testing.T, path string) *testCase {
 	t.Helper()
 	content, err := os.ReadFile(path)
 	require.NoError(t, err)
 	documents := strings.Split(string(content), "\n---\n")
-	pod, err = yaml.YAMLToJSON([]byte(documents[0]))
+	c := &testCase{}
+	if header, ok := strings.CutPrefix(documents[0], "# {"); ok {
+		header, _, _ = strings.Cut(header, "\n")
+		require.NoError(t, yaml.UnmarshalStrict([]byte("{"+header), c))
+	}
+	c.pod, err = yaml.YAMLToJSON([]byte(documents[0]))
 	require.NoError(t, err)
 	for _, document := range documents[1:] {
-		var c v1alpha1.Connector
-		require.NoError(t, yaml.UnmarshalStrict([]byte(document), &c))
-		connectors = append(connectors, &c)
+		var connector v1alpha1.Connector
+		require.NoError(t, yaml.UnmarshalStrict([]byte(document), &connector))
+		c.connectors = append(c.connectors, &connector)
 	}
-	return pod, connectors
+	return c
 }
 
 func marshal(t *testing.T, v any) []byte {

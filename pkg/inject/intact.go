@@ -7,12 +7,14 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+
+	"github.com/kube-connector/kube-connector/pkg/apis/connectors/v1alpha1"
 )
 
 // sidecarPresent says whether the Pod has the sidecar already, from an earlier
 // call in the same admission or from a copy of an injected Pod. One of another
 // image is kept, with a warning: the webhook may just be updated.
-func sidecarPresent(pod *corev1.Pod, want *corev1.Container) (present bool, warning string, err error) {
+func sidecarPresent(pod *corev1.Pod, want *corev1.Container, volumes []volume) (present bool, warning string, err error) {
 	for i := range pod.Spec.Containers {
 		if pod.Spec.Containers[i].Name == SidecarName {
 			return false, "", fmt.Errorf("the Pod has a container %q of its own; rename it", SidecarName)
@@ -24,7 +26,14 @@ func sidecarPresent(pod *corev1.Pod, want *corev1.Container) (present bool, warn
 	}
 	have := &pod.Spec.InitContainers[i]
 	if difference := tampered(have, want); difference != "" {
-		return false, "", fmt.Errorf("the Pod has an init container %q with %s that injection did not give it; if another webhook changed it, exempt that container there, else remove it: it is added for you", SidecarName, difference)
+		remedy := "remove it"
+		for i := range volumes {
+			// Without the sidecar's arguments, nothing says any more that it was one.
+			if v := &volumes[i]; !v.csi {
+				remedy += fmt.Sprintf(" and make %s a csi volume of driver %s again", v, v1alpha1.CSIDriver)
+			}
+		}
+		return false, "", fmt.Errorf("the Pod has an init container %q with %s that injection did not give it; if another webhook changed it, exempt that container there, else %s: it is added for you", SidecarName, difference, remedy)
 	}
 	if have.Image != want.Image {
 		warning = fmt.Sprintf("container %s has the image %s and is kept; new Pods get %s", SidecarName, have.Image, want.Image)
@@ -61,10 +70,14 @@ func tampered(have, want *corev1.Container) string {
 		}
 	}
 	for _, env := range have.Env {
-		// These change the Go runtime, and with it how TLS is verified.
-		if strings.HasPrefix(env.Name, "GO") && !slices.ContainsFunc(want.Env, func(w corev1.EnvVar) bool {
-			return equality.Semantic.DeepEqual(w, env)
-		}) {
+		// By this variable the sidecar knows that it is in a Pod, where it does not
+		// run for whoever comes by exec. A reference may expand to nothing.
+		if env.Name == "KUBERNETES_SERVICE_HOST" && (env.Value == "" || strings.Contains(env.Value, "$(")) {
+			return "the variable " + env.Name
+		}
+		// These change the Go runtime, and with it how TLS is verified. All that
+		// memoryLimitEnv changes is when memory is collected.
+		if strings.HasPrefix(env.Name, "GO") && env.Name != memoryLimitEnv {
 			return "the variable " + env.Name
 		}
 	}

@@ -7,7 +7,7 @@ import (
 	jsonpatch "gomodules.xyz/jsonpatch/v2"
 )
 
-// patcher collects operations. All of them are "add".
+// patcher collects operations. All of them are "add", but for what convert does.
 type patcher struct {
 	operations []jsonpatch.Operation
 	// made are the lists and maps that an operation before has made, so that the
@@ -16,7 +16,11 @@ type patcher struct {
 }
 
 func (p *patcher) add(path string, value any) {
-	p.operations = append(p.operations, jsonpatch.NewOperation("add", path, value))
+	p.op("add", path, value)
+}
+
+func (p *patcher) op(operation, path string, value any) {
+	p.operations = append(p.operations, jsonpatch.NewOperation(operation, path, value))
 }
 
 // make adds the empty list or map at path, once, if the Pod has none. An "add"

@@ -3,10 +3,14 @@ package inject
 import (
 	"encoding/json"
 	"fmt"
+	"path"
+	"slices"
+	"strings"
 
 	jsonpatch "gomodules.xyz/jsonpatch/v2"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/kube-connector/kube-connector/pkg/apis/connectors/v1alpha1"
 )
@@ -15,6 +19,12 @@ import (
 type Options struct {
 	// Image of the sidecar.
 	Image string
+	// CPULimit is the sidecar's CPU limit in every Pod, for namespaces with a
+	// quota on CPU limits. Zero: only where the Pod's own containers have one.
+	CPULimit resource.Quantity
+	// ImagePullSecret is the name of a Secret that the image is pulled with, in
+	// each Pod's namespace. It is added to Pods that do not have it.
+	ImagePullSecret string
 }
 
 // Result is what is to be done to a Pod.
@@ -26,26 +36,32 @@ type Result struct {
 	Warnings []string
 }
 
-// Plan plans the use of connectors, which are what References named, in its
+// Plan plans what the Pod asked for; connectors are those of the request, in its
 // order. The Pod is not changed. An error means that the Pod must be refused,
 // and says why in words for its owner.
-func Plan(pod *corev1.Pod, connectors []*v1alpha1.Connector, opts Options) (Result, error) {
+func Plan(pod *corev1.Pod, r *Request, connectors []*v1alpha1.Connector, opts Options) (Result, error) {
 	if err := supported(pod); err != nil {
 		return Result{}, err
 	}
-	sidecar, volumes, err := wanted(pod, connectors, opts)
+	sidecar, volumes, err := wanted(pod, r, connectors, opts)
 	if err != nil {
 		return Result{}, err
 	}
 	p := patcher{}
-	result := Result{Warnings: unknownKeys(pod)}
+	result := Result{Warnings: slices.Concat(unknownKeys(pod), r.warnings)}
 
-	present, warning, err := sidecarPresent(pod, &sidecar)
+	present, warning, err := sidecarPresent(pod, &sidecar, r.volumes)
 	if err != nil {
 		return Result{}, err
 	}
 	if warning != "" {
 		result.Warnings = append(result.Warnings, warning)
+	}
+	for i := range r.volumes {
+		if v := &r.volumes[i]; v.csi {
+			p.convert(v)
+			result.Warnings = append(result.Warnings, fmt.Sprintf("%s: its csi source was replaced by an emptyDir in memory, into which container %s writes; containers have it read-only", v, SidecarName))
+		}
 	}
 	if err := p.addVolumes(pod, volumes); err != nil {
 		return Result{}, err
@@ -54,19 +70,20 @@ func Plan(pod *corev1.Pod, connectors []*v1alpha1.Connector, opts Options) (Resu
 	// moves the indices of the init containers.
 	for i := range pod.Spec.InitContainers {
 		if c := &pod.Spec.InitContainers[i]; c.Name != SidecarName {
-			if err := p.addKubeconfig(fmt.Sprintf("/spec/initContainers/%d", i), c); err != nil {
+			if err := p.addToContainer(fmt.Sprintf("/spec/initContainers/%d", i), c, r); err != nil {
 				return Result{}, err
 			}
 		}
 	}
 	for i := range pod.Spec.Containers {
-		if err := p.addKubeconfig(fmt.Sprintf("/spec/containers/%d", i), &pod.Spec.Containers[i]); err != nil {
+		if err := p.addToContainer(fmt.Sprintf("/spec/containers/%d", i), &pod.Spec.Containers[i], r); err != nil {
 			return Result{}, err
 		}
 	}
 	if !present {
 		p.insertFirst("/spec/initContainers", len(pod.Spec.InitContainers), sidecar)
 	}
+	p.addPullSecret(pod, opts.ImagePullSecret)
 	status, err := statusOf(connectors)
 	if err != nil {
 		return Result{}, err
@@ -77,29 +94,50 @@ func Plan(pod *corev1.Pod, connectors []*v1alpha1.Connector, opts Options) (Resu
 	return result, nil
 }
 
-// addKubeconfig lets a container of the app find the kubeconfig.
-func (p *patcher) addKubeconfig(path string, c *corev1.Container) error {
+// addToContainer lets a container of the app find its kubeconfigs, and nothing
+// else of the sidecar's.
+func (p *patcher) addToContainer(path string, c *corev1.Container, r *Request) error {
+	for _, m := range c.VolumeMounts {
+		if m.Name == stateVolume || isCredentialsVolume(m.Name) {
+			return notYours(c, m.Name)
+		}
+	}
+	if err := p.protect(path, c, r.volumes); err != nil {
+		return err
+	}
+	if len(r.annotated) == 0 {
+		return nil
+	}
+	return p.addKubeconfig(path, c)
+}
+
+func notYours(c *corev1.Container, volume string) error {
+	return fmt.Errorf("container %q mounts volume %q, which is the sidecar's; remove that mount", c.Name, volume)
+}
+
+// addKubeconfig lets a container find the kubeconfig of the annotation.
+func (p *patcher) addKubeconfig(at string, c *corev1.Container) error {
 	mount := corev1.VolumeMount{Name: kubeconfigVolume, MountPath: kubeconfigMountPath, ReadOnly: true}
 	mounted := false
 	for _, m := range c.VolumeMounts {
 		switch {
 		case sameMount(m, mount):
 			mounted = true
-		case m.MountPath == kubeconfigMountPath:
-			return fmt.Errorf("container %q mounts volume %q at %s, where the kubeconfig belongs; mount it elsewhere", c.Name, m.Name, kubeconfigMountPath)
-		case m.Name == kubeconfigVolume || m.Name == stateVolume || isCredentialsVolume(m.Name):
-			return fmt.Errorf("container %q mounts volume %q, which is the sidecar's; remove that mount", c.Name, m.Name)
+		case strings.HasPrefix(path.Clean(m.MountPath)+"/", kubeconfigMountPath+"/"):
+			return fmt.Errorf("container %q mounts volume %q at %s, where the kubeconfig belongs; mount it elsewhere", c.Name, m.Name, m.MountPath)
+		case m.Name == kubeconfigVolume:
+			return notYours(c, m.Name)
 		}
 	}
 	if !mounted {
-		p.appendTo(path+"/volumeMounts", len(c.VolumeMounts), mount)
+		p.appendTo(at+"/volumeMounts", len(c.VolumeMounts), mount)
 	}
 	for _, env := range c.Env {
 		if env.Name == kubeconfigEnv {
 			return nil // set by the container itself, or by us
 		}
 	}
-	p.appendTo(path+"/env", len(c.Env), corev1.EnvVar{Name: kubeconfigEnv, Value: kubeconfigMountPath + "/" + kubeconfigFile})
+	p.appendTo(at+"/env", len(c.Env), corev1.EnvVar{Name: kubeconfigEnv, Value: kubeconfigMountPath + "/" + kubeconfigFile})
 	return nil
 }
 
@@ -128,6 +166,15 @@ func (p *patcher) addVolumes(pod *corev1.Pod, volumes []corev1.Volume) error {
 		}
 	}
 	return nil
+}
+
+// addPullSecret lets the kubelet pull the sidecar's image.
+func (p *patcher) addPullSecret(pod *corev1.Pod, name string) {
+	reference := corev1.LocalObjectReference{Name: name}
+	if name == "" || slices.Contains(pod.Spec.ImagePullSecrets, reference) {
+		return
+	}
+	p.appendTo("/spec/imagePullSecrets", len(pod.Spec.ImagePullSecrets), reference)
 }
 
 // statusOf is the value of the status annotation: which Connectors were

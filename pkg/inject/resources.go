@@ -1,35 +1,139 @@
 package inject
 
 import (
+	"fmt"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/kube-connector/kube-connector/pkg/apis/connectors/v1alpha1"
+)
+
+// The sidecar's resources where nobody says otherwise.
+var (
+	defaultCPU, defaultCPULimit       = resource.MustParse("10m"), resource.MustParse("100m")
+	defaultMemory, defaultMemoryLimit = resource.MustParse("16Mi"), resource.MustParse("64Mi")
 )
 
 // resources are what the sidecar asks for. A Pod in which every container is
 // guaranteed its resources keeps its QoS class: there the sidecar's limits equal
-// its requests. A CPU limit is set elsewhere only if all the Pod's own containers
-// have one, as a quota on CPU limits would want.
-func resources(pod *corev1.Pod) corev1.ResourceRequirements {
-	cpu, memory := resource.MustParse("10m"), resource.MustParse("16Mi")
-	memoryLimit, cpuLimit := resource.MustParse("64Mi"), resource.MustParse("100m")
-
+// its requests. A CPU limit is set elsewhere only if the Pod or the operator says
+// so, or if all the Pod's own containers have one, as a quota on CPU limits would
+// want.
+func resources(pod *corev1.Pod, s *settings, opts Options) (corev1.ResourceRequirements, error) {
+	for i := range pod.Spec.InitContainers {
+		// It has them from an earlier admission. The containers beside it, which
+		// they depend on, may have been changed since.
+		if c := &pod.Spec.InitContainers[i]; c.Name == SidecarName {
+			return c.Resources, nil
+		}
+	}
+	if r := pod.Spec.Resources; r != nil && len(r.Requests)+len(r.Limits) > 0 {
+		// The Pod as a whole has a budget and its QoS class from it. Requests of
+		// the sidecar could exceed what the containers leave of it.
+		return given(s), nil
+	}
 	guaranteed, cpuLimited := true, true
 	for _, c := range ownContainers(pod) {
 		guaranteed = guaranteed && isGuaranteed(c)
 		cpuLimited = cpuLimited && !c.Resources.Limits.Cpu().IsZero()
 	}
+	cpuLimit := defaultCPULimit
+	if !opts.CPULimit.IsZero() {
+		cpuLimit, cpuLimited = opts.CPULimit, true
+	}
 	if guaranteed {
-		limits := corev1.ResourceList{corev1.ResourceCPU: cpuLimit, corev1.ResourceMemory: memoryLimit}
-		return corev1.ResourceRequirements{Requests: limits.DeepCopy(), Limits: limits}
+		cpu, err := equal(v1alpha1.AnnotationProxyCPU, s.cpu, v1alpha1.AnnotationProxyCPULimit, s.cpuLimit, cpuLimit)
+		if err != nil {
+			return corev1.ResourceRequirements{}, err
+		}
+		memory, err := equal(v1alpha1.AnnotationProxyMemory, s.memory, v1alpha1.AnnotationProxyMemoryLimit, s.memoryLimit, defaultMemoryLimit)
+		if err != nil {
+			return corev1.ResourceRequirements{}, err
+		}
+		both := corev1.ResourceList{corev1.ResourceCPU: cpu, corev1.ResourceMemory: memory}
+		return corev1.ResourceRequirements{Requests: both.DeepCopy(), Limits: both}, nil
 	}
-	limits := corev1.ResourceList{corev1.ResourceMemory: memoryLimit}
-	if cpuLimited {
-		limits[corev1.ResourceCPU] = cpuLimit
-	}
-	return corev1.ResourceRequirements{
+	cpu, cpuLimit := fit(s.cpu, s.cpuLimit, defaultCPU, cpuLimit)
+	memory, memoryLimit := fit(s.memory, s.memoryLimit, defaultMemory, defaultMemoryLimit)
+	r := corev1.ResourceRequirements{
 		Requests: corev1.ResourceList{corev1.ResourceCPU: cpu, corev1.ResourceMemory: memory},
-		Limits:   limits,
+		Limits:   corev1.ResourceList{corev1.ResourceMemory: memoryLimit},
 	}
+	if cpuLimited || s.cpuLimit != nil {
+		r.Limits[corev1.ResourceCPU] = cpuLimit
+	}
+	return r, nil
+}
+
+// fit puts defaults where the Pod says nothing, moved so that the limit is not
+// below the request.
+func fit(request, limit *resource.Quantity, defaultRequest, defaultLimit resource.Quantity) (r, l resource.Quantity) {
+	switch {
+	case request != nil && limit != nil:
+		return *request, *limit
+	case request != nil:
+		return *request, larger(*request, defaultLimit)
+	case limit != nil:
+		return smaller(*limit, defaultRequest), *limit
+	default:
+		return smaller(defaultLimit, defaultRequest), defaultLimit
+	}
+}
+
+// equal is one quantity for request and limit.
+func equal(requestKey string, request *resource.Quantity, limitKey string, limit *resource.Quantity, byDefault resource.Quantity) (resource.Quantity, error) {
+	switch {
+	case request != nil && limit != nil && request.Cmp(*limit) != 0:
+		return resource.Quantity{}, fmt.Errorf("annotations %s and %s are %s and %s, which would take the Pod's QoS class Guaranteed away; set one of them only, or both to the same",
+			requestKey, limitKey, request, limit)
+	case limit != nil:
+		return *limit, nil
+	case request != nil:
+		return *request, nil
+	default:
+		return byDefault, nil
+	}
+}
+
+// given are the resources that the Pod itself says.
+func given(s *settings) corev1.ResourceRequirements {
+	list := func(cpu, memory *resource.Quantity) corev1.ResourceList {
+		l := corev1.ResourceList{}
+		if cpu != nil {
+			l[corev1.ResourceCPU] = *cpu
+		}
+		if memory != nil {
+			l[corev1.ResourceMemory] = *memory
+		}
+		return l
+	}
+	return corev1.ResourceRequirements{Requests: list(s.cpu, s.memory), Limits: list(s.cpuLimit, s.memoryLimit)}
+}
+
+// goMemoryLimit is below the memory limit, so that the collector works harder
+// before the kernel kills.
+func goMemoryLimit(r *corev1.ResourceRequirements) string {
+	limit, ok := r.Limits[corev1.ResourceMemory]
+	if !ok {
+		limit = larger(defaultMemoryLimit, r.Requests[corev1.ResourceMemory])
+	}
+	const mebi = 1 << 20
+	return fmt.Sprintf("%dMiB", limit.Value()*3/4/mebi)
+}
+
+func larger(a, b resource.Quantity) resource.Quantity {
+	if a.Cmp(b) < 0 {
+		return b
+	}
+	return a
+}
+
+func smaller(a, b resource.Quantity) resource.Quantity {
+	if a.Cmp(b) > 0 {
+		return b
+	}
+	return a
 }
 
 func ownContainers(pod *corev1.Pod) []*corev1.Container {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -29,9 +30,11 @@ const (
 	credentialsDir    = sidecarDir + "/credentials"
 	stateDir          = sidecarDir + "/state"
 	sidecarConfigDir  = sidecarDir + "/kubeconfig"
+	volumesDir        = sidecarDir + "/volumes"
 	serviceAccountDir = "/var/run/secrets/kubernetes.io/serviceaccount"
 	sidecarBinary     = "/sidecar"
 	sidecarUser       = 65532
+	memoryLimitEnv    = "GOMEMLIMIT"
 )
 
 // The volumes.
@@ -44,10 +47,10 @@ const (
 
 func isCredentialsVolume(name string) bool { return strings.HasPrefix(name, credentialsVolume) }
 
-// wanted is the sidecar and the volumes that the Pod must have.
-func wanted(pod *corev1.Pod, connectors []*v1alpha1.Connector, opts Options) (corev1.Container, []corev1.Volume, error) {
+// wanted is the sidecar and the volumes that the Pod must have, apart from the
+// csi volumes, which it has already.
+func wanted(pod *corev1.Pod, r *Request, connectors []*v1alpha1.Connector, opts Options) (corev1.Container, []corev1.Volume, error) {
 	volumes := []corev1.Volume{
-		memoryVolume(kubeconfigVolume),
 		memoryVolume(stateVolume),
 		// The ServiceAccount admission plugin mounts the API token into every
 		// container that has nothing at its path. The sidecar has no business
@@ -57,11 +60,16 @@ func wanted(pod *corev1.Pod, connectors []*v1alpha1.Connector, opts Options) (co
 		}}},
 	}
 	mounts := []corev1.VolumeMount{
-		{Name: kubeconfigVolume, MountPath: sidecarConfigDir},
 		{Name: stateVolume, MountPath: stateDir},
 		{Name: noAPITokenVolume, MountPath: serviceAccountDir, ReadOnly: true},
 	}
-	args := []string{"run"}
+	if len(r.annotated) > 0 {
+		volumes = slices.Insert(volumes, 0, memoryVolume(kubeconfigVolume))
+		mounts = slices.Insert(mounts, 0, corev1.VolumeMount{Name: kubeconfigVolume, MountPath: sidecarConfigDir})
+	}
+	for i := range r.volumes {
+		mounts = append(mounts, corev1.VolumeMount{Name: r.volumes[i].name, MountPath: r.volumes[i].dir()})
+	}
 	for i, c := range connectors {
 		volume, err := credentials(fmt.Sprintf("%s%d", credentialsVolume, i), c)
 		if err != nil {
@@ -71,21 +79,20 @@ func wanted(pod *corev1.Pod, connectors []*v1alpha1.Connector, opts Options) (co
 		mounts = append(mounts, corev1.VolumeMount{
 			Name: volume.Name, MountPath: path.Join(credentialsDir, c.Namespace, c.Name), ReadOnly: true,
 		})
-		// The address stands here too, so that a first start does not wait for
-		// the ConfigMap.
-		args = append(args, fmt.Sprintf("--connector=%s/%s=%s", c.Namespace, c.Name, c.Spec.Address))
+	}
+	resources, err := resources(pod, &r.settings, opts)
+	if err != nil {
+		return corev1.Container{}, nil, err
 	}
 	return corev1.Container{
 		Name:            SidecarName,
 		Image:           opts.Image,
 		ImagePullPolicy: corev1.PullIfNotPresent,
-		Args:            args,
-		// Below the memory limit, so that the collector works harder before the
-		// kernel kills.
-		Env:           []corev1.EnvVar{{Name: "GOMEMLIMIT", Value: "48MiB"}},
-		Resources:     resources(pod),
-		VolumeMounts:  mounts,
-		RestartPolicy: ptr(corev1.ContainerRestartPolicyAlways),
+		Args:            args(r, connectors),
+		Env:             []corev1.EnvVar{{Name: memoryLimitEnv, Value: goMemoryLimit(&resources)}},
+		Resources:       resources,
+		VolumeMounts:    mounts,
+		RestartPolicy:   ptr(corev1.ContainerRestartPolicyAlways),
 		Lifecycle: &corev1.Lifecycle{PostStart: &corev1.LifecycleHandler{
 			Exec: &corev1.ExecAction{Command: []string{sidecarBinary, "wait"}},
 		}},
@@ -100,6 +107,24 @@ func wanted(pod *corev1.Pod, connectors []*v1alpha1.Connector, opts Options) (co
 			SeccompProfile:           &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 		},
 	}, volumes, nil
+}
+
+// args are the sidecar's arguments. Without csi volumes its one kubeconfig is
+// where it writes it by default, with all connectors.
+func args(r *Request, connectors []*v1alpha1.Connector) []string {
+	args := []string{"run"}
+	for _, c := range connectors {
+		// The address stands here too, so that a first start does not wait for
+		// the ConfigMap.
+		args = append(args, fmt.Sprintf("--connector=%s/%s=%s", c.Namespace, c.Name, c.Spec.Address))
+	}
+	if len(r.volumes) > 0 && len(r.annotated) > 0 {
+		args = append(args, kubeconfigArg(sidecarConfigDir, r.annotated))
+	}
+	for i := range r.volumes {
+		args = append(args, kubeconfigArg(r.volumes[i].dir(), r.volumes[i].connectors))
+	}
+	return append(args, r.settings.args...)
 }
 
 // credentials is the volume with the token, the address and the CA bundle of a
