@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -20,8 +21,15 @@ import (
 	"github.com/kube-connector/kube-connector/pkg/inject"
 )
 
-// InjectPath is the path at which the Injector is served.
-const InjectPath = "/inject"
+// The paths at which an Injector is served. The API server tells nothing of a
+// Pod's namespace but its name; which of the two it calls says the rest.
+const (
+	// InjectPath is for Pods of namespaces that are labelled to let Pods opt in.
+	InjectPath = "/inject"
+	// InjectCSIPath is for Pods of all other namespaces: only their csi volumes
+	// count.
+	InjectCSIPath = "/inject-csi"
+)
 
 // Injector admits Pods and injects those that ask for Connectors.
 type Injector struct {
@@ -33,42 +41,56 @@ type Injector struct {
 	Decoder admission.Decoder
 	// Options are what the operator decides.
 	Options inject.Options
+	// Enabled says that the Pods are of namespaces in which annotations count.
+	Enabled bool
+	// Metrics count the answers.
+	Metrics *Metrics
 }
 
 // errNotFound says that a Connector does not exist.
-var errNotFound = errors.New("does not exist; create it or correct the name in the annotation")
+var errNotFound = errors.New("does not exist; create it or correct the name")
 
 // Handle answers one admission request.
 func (i *Injector) Handle(ctx context.Context, req admission.Request) admission.Response {
+	start := time.Now()
+	response, o := i.inject(ctx, req)
+	i.Metrics.observe(o, time.Since(start))
+	return response
+}
+
+func (i *Injector) inject(ctx context.Context, req admission.Request) (admission.Response, outcome) {
 	var pod corev1.Pod
 	if err := i.Decoder.Decode(req, &pod); err != nil {
-		return admission.Errored(http.StatusBadRequest, fmt.Errorf("reading the Pod: %w", err))
+		return admission.Errored(http.StatusBadRequest, fmt.Errorf("reading the Pod: %w", err)), unreadable
 	}
-	refs, err := inject.References(&pod, req.Namespace)
+	asked, err := inject.ReadRequest(&pod, req.Namespace, i.Enabled)
 	if err != nil {
-		return refused(err)
+		return refused(err), invalidRequest
 	}
-	if len(refs) == 0 {
-		return admission.Allowed("the Pod asks for no Connector")
+	if len(asked.Connectors) == 0 {
+		return admission.Allowed("the Pod asks for no Connector"), notAsked
 	}
-	connectors := make([]*v1alpha1.Connector, 0, len(refs))
-	for _, ref := range refs {
+	connectors := make([]*v1alpha1.Connector, 0, len(asked.Connectors))
+	for _, ref := range asked.Connectors {
 		c, err := i.lookUp(ctx, ref)
 		switch {
 		case errors.Is(err, errNotFound):
-			return refused(fmt.Errorf("the Connector %s, which annotation %s names, %w", ref, v1alpha1.AnnotationConnectors, err))
+			return refused(fmt.Errorf("the Connector %s, which %s names, %w", ref, asked.Source(ref), err)), notFound
 		case err != nil:
-			return admission.Errored(http.StatusInternalServerError, fmt.Errorf("looking up Connector %s: %w", ref, err))
+			return admission.Errored(http.StatusInternalServerError, fmt.Errorf("looking up Connector %s: %w", ref, err)), lookUpFailed
 		}
 		connectors = append(connectors, c)
 	}
-	result, err := inject.Plan(&pod, connectors, i.Options)
+	result, err := inject.Plan(&pod, asked, connectors, i.Options)
 	if err != nil {
-		return refused(err)
+		return refused(err), unsuitablePod
 	}
 	response := admission.Patched("", result.Patch...)
 	response.Warnings = slices.Concat(result.Warnings, notReady(connectors))
-	return response
+	if len(result.Patch) == 0 {
+		return response, alreadyInjected
+	}
+	return response, injected
 }
 
 // lookUp reads a Connector from the cache, and once more from the API server if
@@ -104,7 +126,7 @@ func notReady(connectors []*v1alpha1.Connector) []string {
 		ready := meta.FindStatusCondition(c.Status.Conditions, string(v1alpha1.ConditionReady))
 		switch {
 		case ready == nil:
-			warnings = append(warnings, fmt.Sprintf("Connector %s/%s has not been checked yet", c.Namespace, c.Name))
+			warnings = append(warnings, fmt.Sprintf("Connector %s/%s has not been checked yet; if that does not pass in a moment, see whether the controller runs", c.Namespace, c.Name))
 		case ready.Status != metav1.ConditionTrue:
 			warnings = append(warnings, fmt.Sprintf("Connector %s/%s is not ready: %s: %s", c.Namespace, c.Name, ready.Reason, ready.Message))
 		}

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
@@ -85,12 +86,20 @@ func NewManager(ctx context.Context, config *rest.Config, c Config) (ctrl.Manage
 	if err := (&CABundle{Client: mgr.GetClient(), Namespace: c.Namespace}).SetupWithManager(mgr); err != nil {
 		return nil, err
 	}
-	server.Register(InjectPath, &admission.Webhook{Handler: &Injector{
-		Cache:   mgr.GetClient(),
-		Live:    mgr.GetAPIReader(),
-		Decoder: admission.NewDecoder(scheme),
-		Options: c.Inject,
-	}})
+	counts, err := NewMetrics(metrics.Registry)
+	if err != nil {
+		return nil, err
+	}
+	for path, enabled := range map[string]bool{InjectPath: true, InjectCSIPath: false} {
+		server.Register(path, &admission.Webhook{Handler: &Injector{
+			Cache:   mgr.GetClient(),
+			Live:    mgr.GetAPIReader(),
+			Decoder: admission.NewDecoder(scheme),
+			Options: c.Inject,
+			Enabled: enabled,
+			Metrics: counts,
+		}})
+	}
 	if err := addChecks(mgr, TrustedChecker(source, mgr.GetClient(), c.Namespace)); err != nil {
 		return nil, err
 	}

@@ -45,6 +45,7 @@ type server struct {
 	api     client.Client
 	address string // of admission
 	health  string
+	metrics string
 }
 
 func start(t *testing.T) *server {
@@ -55,7 +56,7 @@ func start(t *testing.T) *server {
 	require.NoError(t, v1alpha1.AddToScheme(scheme))
 	api, err := client.New(config, client.Options{Scheme: scheme})
 	require.NoError(t, err)
-	s := &server{api: api, address: freeAddress(t), health: freeAddress(t)}
+	s := &server{api: api, address: freeAddress(t), health: freeAddress(t), metrics: freeAddress(t)}
 	require.NoError(t, api.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: systemNamespace}}))
 	require.NoError(t, api.Create(t.Context(), configuration(t)))
 	s.run(t, config)
@@ -71,7 +72,7 @@ func (s *server) run(t *testing.T, config *rest.Config) {
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	mgr, err := webhook.NewManager(ctx, config, webhook.Config{
-		Namespace: systemNamespace, Host: host, Port: number, MetricsAddress: "0", HealthAddress: s.health,
+		Namespace: systemNamespace, Host: host, Port: number, MetricsAddress: s.metrics, HealthAddress: s.health,
 		Inject: inject.Options{Image: "sidecar:test"},
 	})
 	require.NoError(t, err)
@@ -114,7 +115,7 @@ func (s *server) caBundle(t *testing.T) []byte {
 
 // review sends an AdmissionReview as the API server does, trusting what it
 // trusts.
-func (s *server) review(t *testing.T, namespace string, pod []byte) *admissionv1.AdmissionResponse {
+func (s *server) review(t *testing.T, path, namespace string, pod []byte) *admissionv1.AdmissionResponse {
 	t.Helper()
 	roots := x509.NewCertPool()
 	require.True(t, roots.AppendCertsFromPEM(s.caBundle(t)))
@@ -132,7 +133,7 @@ func (s *server) review(t *testing.T, namespace string, pod []byte) *admissionv1
 		},
 	})
 	require.NoError(t, err)
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+s.address+webhook.InjectPath, bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+s.address+path, bytes.NewReader(body))
 	require.NoError(t, err)
 	request.Header.Set("Content-Type", "application/json")
 	response, err := (&http.Client{Transport: transport}).Do(request)
@@ -149,9 +150,9 @@ func pod(annotation string) []byte {
 		strconv.Quote(annotation) + `}},"spec":{"containers":[{"name":"app","image":"app"}]}}`)
 }
 
-func newConnector(namespace, name string) *v1alpha1.Connector {
+func newConnector(name string) *v1alpha1.Connector {
 	return &v1alpha1.Connector{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name},
 		Spec: v1alpha1.ConnectorSpec{
 			ConnectorClassName: "k8s", Address: "https://192.168.1.100:6443",
 			Auth: &v1alpha1.ConnectorAuth{SecretRef: &corev1.ObjectReference{Name: "k8s-secret"}},
@@ -162,21 +163,25 @@ func newConnector(namespace, name string) *v1alpha1.Connector {
 func TestWebhook(t *testing.T) {
 	s := start(t)
 	t.Run("admission", func(t *testing.T) { testAdmission(t, s) })
+	t.Run("csi volumes", func(t *testing.T) { testCSI(t, s) })
+	t.Run("metrics", func(t *testing.T) { testMetrics(t, s) })
+	t.Run("selection", func(t *testing.T) { testSelection(t, s) })
+	t.Run("the API server takes what is injected", func(t *testing.T) { testDryRun(t, s) })
 	t.Run("trust is kept", func(t *testing.T) { testTrustIsKept(t, s) })
 }
 
 func testAdmission(t *testing.T, s *server) {
 	t.Helper()
 	t.Run("a connector made a moment ago is found", func(t *testing.T) {
-		require.NoError(t, s.api.Create(t.Context(), newConnector("default", "fresh")))
-		response := s.review(t, "default", pod("fresh"))
+		require.NoError(t, s.api.Create(t.Context(), newConnector("fresh")))
+		response := s.review(t, webhook.InjectPath, "default", pod("fresh"))
 		require.True(t, response.Allowed, "%+v", response.Result)
 		assert.Contains(t, string(response.Patch), "connector-proxy")
 		assert.Equal(t, admissionv1.PatchTypeJSONPatch, *response.PatchType)
-		assert.Contains(t, response.Warnings, "Connector default/fresh has not been checked yet")
+		assert.Contains(t, response.Warnings, "Connector default/fresh has not been checked yet; if that does not pass in a moment, see whether the controller runs")
 	})
 	t.Run("a connector that is not ready is said to be so", func(t *testing.T) {
-		c := newConnector("default", "broken")
+		c := newConnector("broken")
 		require.NoError(t, s.api.Create(t.Context(), c))
 		c.Status.Conditions = []metav1.Condition{{
 			Type: string(v1alpha1.ConditionReady), Status: metav1.ConditionFalse, LastTransitionTime: metav1.Now(),
@@ -184,13 +189,13 @@ func testAdmission(t *testing.T, s *server) {
 		}}
 		require.NoError(t, s.api.Status().Update(t.Context(), c))
 		require.Eventually(t, func() bool {
-			response := s.review(t, "default", pod("broken"))
+			response := s.review(t, webhook.InjectPath, "default", pod("broken"))
 			return response.Allowed && len(response.Warnings) == 1 &&
 				response.Warnings[0] == "Connector default/broken is not ready: SecretNotFound: create the Secret"
 		}, patience, interval)
 	})
 	t.Run("ready, no warning", func(t *testing.T) {
-		c := newConnector("default", "good")
+		c := newConnector("good")
 		require.NoError(t, s.api.Create(t.Context(), c))
 		c.Status.Conditions = []metav1.Condition{{
 			Type: string(v1alpha1.ConditionReady), Status: metav1.ConditionTrue, LastTransitionTime: metav1.Now(),
@@ -198,7 +203,7 @@ func testAdmission(t *testing.T, s *server) {
 		}}
 		require.NoError(t, s.api.Status().Update(t.Context(), c))
 		require.Eventually(t, func() bool {
-			response := s.review(t, "default", pod("good"))
+			response := s.review(t, webhook.InjectPath, "default", pod("good"))
 			return response.Allowed && len(response.Warnings) == 0
 		}, patience, interval)
 	})
@@ -215,7 +220,7 @@ func testAdmission(t *testing.T, s *server) {
 		"something that is no Pod": {"default", []byte(`{"apiVersion":"v1","kind":"Pod","spec":[]}`), http.StatusBadRequest, "reading the Pod"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			response := s.review(t, test.namespace, test.pod)
+			response := s.review(t, webhook.InjectPath, test.namespace, test.pod)
 			assert.False(t, response.Allowed)
 			assert.Empty(t, response.Patch)
 			assert.Equal(t, test.code, response.Result.Code)
@@ -224,7 +229,7 @@ func testAdmission(t *testing.T, s *server) {
 	}
 
 	t.Run("no annotation, no patch", func(t *testing.T) {
-		response := s.review(t, "default", []byte(`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"app"},"spec":{}}`))
+		response := s.review(t, webhook.InjectPath, "default", []byte(`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"app"},"spec":{}}`))
 		assert.True(t, response.Allowed)
 		assert.Empty(t, response.Patch)
 	})
