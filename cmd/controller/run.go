@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net/http"
 
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
@@ -29,6 +32,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	setup.Logs(stderr, o.logLevel)
+	if err := setup.BuildInfo("controller"); err != nil {
+		return err
+	}
 	cluster, err := setup.Cluster()
 	if err != nil {
 		return err
@@ -56,7 +62,8 @@ func serve(ctx context.Context, cluster *rest.Config, o options) error {
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return err
 	}
-	if err := mgr.AddReadyzCheck("ping", healthz.Ping); err != nil {
+	// Of a replica that does not lead, too: it can take over at once.
+	if err := mgr.AddReadyzCheck("caches", synced(mgr.GetCache())); err != nil {
 		return err
 	}
 	if err := controller.Add(ctx, mgr, controller.Options{
@@ -69,4 +76,14 @@ func serve(ctx context.Context, cluster *rest.Config, o options) error {
 		return fmt.Errorf("running the controller: %w", err)
 	}
 	return nil
+}
+
+// synced is the readiness of a replica: it knows what is in the cluster.
+func synced(informers cache.Cache) healthz.Checker {
+	return func(req *http.Request) error {
+		if !informers.WaitForCacheSync(req.Context()) {
+			return errors.New("the caches are not synced; can the API server be reached, and does RBAC allow to list and watch?")
+		}
+		return nil
+	}
 }

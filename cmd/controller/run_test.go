@@ -4,9 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
+	"io"
+	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -22,6 +26,7 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/kube-connector/kube-connector/internal/program"
+	"github.com/kube-connector/kube-connector/internal/setup"
 	"github.com/kube-connector/kube-connector/internal/testkit"
 	"github.com/kube-connector/kube-connector/test/apiserver"
 )
@@ -53,6 +58,20 @@ func TestUsage(t *testing.T) {
 	}
 }
 
+// What the command line leaves out can stand in the ConfigMap.
+func TestSettings(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "log-level"), []byte("WARN"), 0o600))
+	o, err := parseOptions([]string{"--settings-dir=" + dir}, io.Discard)
+	require.NoError(t, err)
+	require.Equal(t, setup.LogLevel(slog.LevelWarn), o.logLevel)
+
+	// No way around the limit of the command line.
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "log-level"), []byte("DEBUG-4"), 0o600))
+	_, err = parseOptions([]string{"--settings-dir=" + dir}, io.Discard)
+	require.ErrorContains(t, err, `setting "log-level" has the value "DEBUG-4", which is not valid: DEBUG is the least`)
+}
+
 // The program leads, serves its probes, logs JSON, and lets the Lease go when it
 // ends, so that the next one need not wait.
 func TestRun(t *testing.T) {
@@ -63,14 +82,14 @@ func TestRun(t *testing.T) {
 		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "system"}}, metav1.CreateOptions{})
 	require.NoError(t, err)
 	t.Setenv(clientcmd.RecommendedConfigPathEnvVar, kubeconfig(t, cluster))
-	health := freeAddress(t)
+	health, metrics := freeAddress(t), freeAddress(t)
 
 	var stdout, stderr testkit.Log // klog writes for as long as the process lives
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
 		ended <- run(ctx, []string{
-			"--leader-elect", "--system-namespace=system", "--metrics-bind-address=0", "--health-probe-bind-address=" + health,
+			"--leader-elect", "--system-namespace=system", "--metrics-bind-address=" + metrics, "--health-probe-bind-address=" + health,
 		}, &stdout, &stderr)
 	}()
 
@@ -93,6 +112,11 @@ func TestRun(t *testing.T) {
 			}
 		}, 10*time.Second, 50*time.Millisecond)
 	}
+	response, err := http.Get("http://" + metrics + "/metrics")
+	require.NoError(t, err)
+	body, err := io.ReadAll(response.Body)
+	require.NoError(t, errors.Join(err, response.Body.Close()))
+	require.Regexp(t, `kube_connector_build_info{go_version="go[^"]+",program="controller",version="[^"]+"} 1`, string(body))
 	cancel()
 	require.NoError(t, <-ended)
 	require.Empty(t, holder(), "the Lease is let go")

@@ -21,6 +21,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	setup.Logs(stderr, o.logLevel)
+	if err := setup.BuildInfo("webhook"); err != nil {
+		return err
+	}
 	cluster, err := setup.Cluster()
 	if err != nil {
 		return err

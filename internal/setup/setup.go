@@ -2,6 +2,8 @@
 package setup
 
 import (
+	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -19,9 +21,34 @@ import (
 // all there from it on.
 var oldestVersion = utilversion.MustParseGeneric("1.30.0")
 
+// LogLevel is the least level that is logged: DEBUG or above. Below it client-go
+// logs what it reads, Secrets included.
+type LogLevel slog.Level
+
+// MarshalText implements encoding.TextMarshaler.
+func (l LogLevel) MarshalText() ([]byte, error) { return slog.Level(l).MarshalText() }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (l *LogLevel) UnmarshalText(text []byte) error {
+	var level slog.Level
+	if err := level.UnmarshalText(text); err != nil {
+		return err
+	}
+	if level < slog.LevelDebug {
+		return errors.New("DEBUG is the least")
+	}
+	*l = LogLevel(level)
+	return nil
+}
+
+// LogLevelFlag adds the flag for the LogLevel.
+func LogLevelFlag(flags *flag.FlagSet, level *LogLevel) {
+	flags.TextVar(level, "log-level", LogLevel(slog.LevelInfo), "the least level that is logged: DEBUG, INFO, WARN or ERROR")
+}
+
 // Logs sends the logs of all libraries to w, as JSON.
-func Logs(w io.Writer, level slog.Level) {
-	logger := logr.FromSlogHandler(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}))
+func Logs(w io.Writer, level LogLevel) {
+	logger := logr.FromSlogHandler(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: slog.Level(level)}))
 	ctrl.SetLogger(logger)
 	klog.SetLogger(logger)
 }
