@@ -1,12 +1,15 @@
-// Package image makes container images from static binaries, without Docker
-// and without a registry: one layer, one config, written as a docker-archive
-// tar that `ctr -n k8s.io images import` and `docker load` take.
+// Package image makes container images from static binaries, without Docker:
+// one layer, one config. Write makes a docker-archive tar for a machine of this
+// architecture, that `ctr -n k8s.io images import` and `docker load` take;
+// MultiArch an index of OCI images for several, that WriteArchive writes and
+// Push pushes.
 //
 // The same input gives the same bytes: no clock, no user, no order of a
-// directory listing finds its way into the archive.
+// directory listing finds its way into an image.
 package image
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -37,6 +40,10 @@ type Image struct {
 	Entrypoint []string
 	// Cmd is given to the entrypoint when a container gives no arguments.
 	Cmd []string
+	// Architecture in the words of Go; empty means this machine's.
+	Architecture string
+	// Labels are what `docker inspect` shows.
+	Labels map[string]string
 	// User runs the entrypoint; empty means DefaultUser.
 	User string
 	// Env is the environment, KEY=value; empty means none, not even a PATH.
@@ -103,17 +110,23 @@ func Write(path string, img Image) (err error) {
 	return os.Rename(tmp.Name(), path)
 }
 
+// build makes the image that Write writes.
 func build(img Image) (v1.Image, error) {
-	if len(img.Entrypoint) > 0 && !strings.HasPrefix(img.Entrypoint[0], "/") {
-		return nil, fmt.Errorf("entrypoint %q is not an absolute path; without a PATH nothing else can be found", img.Entrypoint[0])
-	}
 	content, err := layer(img)
 	if err != nil {
 		return nil, err
 	}
 	// Not compressed: these archives go to a containerd on the same machine,
 	// and deflating a binary takes longer than writing it.
-	built, err := mutate.AppendLayers(empty.Image, static.NewLayer(content, types.DockerUncompressedLayer))
+	return assemble(img, empty.Image, static.NewLayer(content, types.DockerUncompressedLayer))
+}
+
+// assemble puts a layer and what img says of it on top of base, which is empty.
+func assemble(img Image, base v1.Image, content v1.Layer) (v1.Image, error) {
+	if len(img.Entrypoint) > 0 && !strings.HasPrefix(img.Entrypoint[0], "/") {
+		return nil, fmt.Errorf("entrypoint %q is not an absolute path; without a PATH nothing else can be found", img.Entrypoint[0])
+	}
+	built, err := mutate.AppendLayers(base, content)
 	if err != nil {
 		return nil, fmt.Errorf("append layer: %w", err)
 	}
@@ -123,16 +136,14 @@ func build(img Image) (v1.Image, error) {
 	}
 	config = config.DeepCopy()
 	config.OS = "linux"
-	config.Architecture = runtime.GOARCH
+	config.Architecture = cmp.Or(img.Architecture, runtime.GOARCH)
 	config.Config = v1.Config{
 		Entrypoint: img.Entrypoint,
 		Cmd:        img.Cmd,
 		Env:        img.Env,
-		User:       img.User,
+		User:       cmp.Or(img.User, DefaultUser),
 		WorkingDir: "/",
-	}
-	if config.Config.User == "" {
-		config.Config.User = DefaultUser
+		Labels:     img.Labels,
 	}
 	return mutate.ConfigFile(built, config)
 }

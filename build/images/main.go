@@ -1,4 +1,5 @@
-// Images builds the product's container images from this source tree.
+// Images builds the product's container images from this source tree, for every
+// architecture, and writes them to a directory or pushes them to a registry.
 package main
 
 import (
@@ -7,15 +8,20 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
+	"github.com/kube-connector/kube-connector/build/image"
 	"github.com/kube-connector/kube-connector/build/product"
 )
 
 func main() {
-	dir := flag.String("out", "bin/images", "where the image archives are written")
+	dir := flag.String("out", "bin/images", "the `directory` that the image archives are written to")
+	repository := flag.String("repository", product.DefaultRepository, "what the names of the images begin with, such as registry.example.com/platform")
+	version := flag.String("version", "", "the version that the programs say they are (default: the file VERSION)")
+	push := flag.Bool("push", false, "push the images instead of writing them")
 	flag.Parse()
-	if err := run(*dir); err != nil {
+	if err := run(*dir, *repository, *version, *push); err != nil {
 		fmt.Fprintln(os.Stderr, "images:", err)
 		os.Exit(1)
 	}
@@ -23,14 +29,36 @@ func main() {
 
 // run builds from the working directory: `go run ./build/images` only works in
 // the source tree anyway.
-func run(dir string) error {
+func run(dir, repository, version string, push bool) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	archives, err := product.Build(ctx, ".", dir, os.Stderr)
+	if version == "" {
+		var err error
+		if version, err = product.Version("."); err != nil {
+			return err
+		}
+	}
+	images, err := product.MultiArch(ctx, ".", repository, version, os.Stderr)
 	if err != nil {
 		return err
 	}
-	for _, archive := range archives {
+	if push {
+		for _, img := range images {
+			if err := image.Push(ctx, img.Tag, img.Index); err != nil {
+				return err
+			}
+			fmt.Println(img.Tag)
+		}
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for _, img := range images {
+		archive := filepath.Join(dir, img.Name+".tar")
+		if err := image.WriteArchive(archive, img.Tag, img.Index); err != nil {
+			return err
+		}
 		fmt.Println(archive)
 	}
 	return nil
