@@ -34,16 +34,37 @@ const (
 	kubeFlags = stripFlags + " -X k8s.io/component-base/version.gitVersion=v1.36.3"
 )
 
-var programs = []program{
-	{"etcd", components, "go.etcd.io/etcd/server/v3", kubeFlags},
-	{"kube-apiserver", components, "k8s.io/kubernetes/cmd/kube-apiserver", kubeFlags},
-	{"kube-controller-manager", components, "k8s.io/kubernetes/cmd/kube-controller-manager", kubeFlags},
-	{"kube-scheduler", components, "k8s.io/kubernetes/cmd/kube-scheduler", kubeFlags},
-	{"kube-proxy", components, "k8s.io/kubernetes/cmd/kube-proxy", kubeFlags},
-	{"kubelet", components, "k8s.io/kubernetes/cmd/kubelet", kubeFlags},
-	{"kubectl", components, "k8s.io/kubernetes/cmd/kubectl", kubeFlags},
-	{"cri-images", components, module + "/" + components + "/cri-images", stripFlags},
-	{"pause", ".", module + "/test/cluster/pause", stripFlags},
+// programSet is programs that are built and kept together: a change of one set
+// leaves the others as they are.
+type programSet struct {
+	// what it is, for messages.
+	what string
+	// module is the directory, below the source tree, whose go.mod and go.sum
+	// pin the versions; "" if none does.
+	module string
+	// sources are files of this repository that go into the programs.
+	sources  []string
+	programs []program
+	// checkout, if not nil, makes another tree to build in than this
+	// repository's, in an empty directory.
+	checkout func(ctx context.Context, dir string) error
+}
+
+var clusterPrograms = programSet{
+	what:    "the cluster's programs",
+	module:  components,
+	sources: []string{components + "/cri-images/main.go", "test/cluster/pause/main.go"},
+	programs: []program{
+		{"etcd", components, "go.etcd.io/etcd/server/v3", kubeFlags},
+		{"kube-apiserver", components, "k8s.io/kubernetes/cmd/kube-apiserver", kubeFlags},
+		{"kube-controller-manager", components, "k8s.io/kubernetes/cmd/kube-controller-manager", kubeFlags},
+		{"kube-scheduler", components, "k8s.io/kubernetes/cmd/kube-scheduler", kubeFlags},
+		{"kube-proxy", components, "k8s.io/kubernetes/cmd/kube-proxy", kubeFlags},
+		{"kubelet", components, "k8s.io/kubernetes/cmd/kubelet", kubeFlags},
+		{"kubectl", components, "k8s.io/kubernetes/cmd/kubectl", kubeFlags},
+		{"cri-images", components, module + "/" + components + "/cri-images", stripFlags},
+		{"pause", ".", module + "/test/cluster/pause", stripFlags},
+	},
 }
 
 // Binaries returns a directory with the programs of a Kubernetes cluster (etcd,
@@ -52,6 +73,12 @@ var programs = []program{
 // minutes, and keeps them in the user's cache directory; then it is a matter of
 // milliseconds. It needs neither root nor Debian.
 func Binaries(ctx context.Context, progress io.Writer) (string, error) {
+	return clusterPrograms.build(ctx, progress)
+}
+
+// build returns the directory with the set's programs, which it makes if need
+// be.
+func (s *programSet) build(ctx context.Context, progress io.Writer) (string, error) {
 	if progress == nil {
 		progress = io.Discard
 	}
@@ -59,7 +86,7 @@ func Binaries(ctx context.Context, progress io.Writer) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	key, err := binariesKey(ctx, root)
+	key, err := s.key(ctx, root)
 	if err != nil {
 		return "", err
 	}
@@ -72,7 +99,7 @@ func Binaries(ctx context.Context, progress io.Writer) (string, error) {
 	if complete(dir) {
 		return dir, nil
 	}
-	l, err := lockBuild(ctx, filepath.Join(cache, "build.lock"), progress)
+	l, err := s.lock(ctx, filepath.Join(cache, "build.lock"), progress)
 	if err != nil {
 		return "", err
 	}
@@ -80,7 +107,7 @@ func Binaries(ctx context.Context, progress io.Writer) (string, error) {
 	if complete(dir) {
 		return dir, nil // whoever had the lock has built them
 	}
-	return dir, buildAll(ctx, root, dir, progress)
+	return dir, s.buildAll(ctx, root, dir, progress)
 }
 
 // complete tells whether dir is there. It is only ever there whole.
@@ -120,18 +147,20 @@ func declares(gomod []byte, module string) bool {
 	return false
 }
 
-// binariesKey stands for everything that the programs are made from.
-func binariesKey(ctx context.Context, root string) (string, error) {
+// key stands for everything that the programs are made from.
+func (s *programSet) key(ctx context.Context, root string) (string, error) {
 	hash := sha256.New()
-	cmd := goCommand(ctx, filepath.Join(root, components), "env", "GOVERSION", "GOARCH")
+	cmd := goCommand(ctx, filepath.Join(root, s.module), "env", "GOVERSION", "GOARCH")
 	version, err := cmd.Output()
 	if err != nil {
 		return "", fmt.Errorf("go env: %w; is Go installed and in the PATH?", err)
 	}
-	fmt.Fprintf(hash, "%s%v\n", version, programs)
-	for _, file := range []string{
-		components + "/go.mod", components + "/go.sum", components + "/cri-images/main.go", "test/cluster/pause/main.go",
-	} {
+	fmt.Fprintf(hash, "%s%v\n", version, s.programs)
+	var files []string
+	if s.module != "" {
+		files = []string{s.module + "/go.mod", s.module + "/go.sum"}
+	}
+	for _, file := range append(files, s.sources...) {
 		content, err := os.ReadFile(filepath.Join(root, file))
 		if err != nil {
 			return "", err
@@ -141,32 +170,43 @@ func binariesKey(ctx context.Context, root string) (string, error) {
 	return fmt.Sprintf("%x", hash.Sum(nil)[:8]), nil
 }
 
-// lockBuild waits for the lock: test packages run side by side, and one build
+// lock waits for the lock: test packages run side by side, and one build
 // is enough for all of them.
-func lockBuild(ctx context.Context, path string, progress io.Writer) (l *lock, err error) {
+func (s *programSet) lock(ctx context.Context, path string, progress io.Writer) (l *lock, err error) {
 	told := false
 	err = poll(ctx, time.Hour, func(context.Context) error {
 		l, err = tryLock(path)
 		if held := (*heldError)(nil); errors.As(err, &held) && !told {
 			told = true
-			fmt.Fprintf(progress, "waiting for %s to build the cluster's programs\n", held.holder)
+			fmt.Fprintf(progress, "waiting for %s, to build %s\n", held.holder, s.what)
 		}
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("build the cluster's programs: %w", err)
+		return nil, fmt.Errorf("build %s: %w", s.what, err)
 	}
 	return l, nil
 }
 
 // buildAll builds the programs beside dir and then makes them dir.
-func buildAll(ctx context.Context, root, dir string, progress io.Writer) error {
+func (s *programSet) buildAll(ctx context.Context, root, dir string, progress io.Writer) error {
 	temp, err := os.MkdirTemp(filepath.Dir(dir), ".build-*")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(temp) }() // gone already if the rename below succeeded
-	for _, p := range programs {
+	if s.checkout != nil {
+		tree, err := os.MkdirTemp("", "source-*")
+		if err != nil {
+			return err
+		}
+		defer func() { _ = os.RemoveAll(tree) }()
+		if err := s.checkout(ctx, tree); err != nil {
+			return fmt.Errorf("build %s: %w", s.what, err)
+		}
+		root = tree
+	}
+	for _, p := range s.programs {
 		stop := report(progress, "building "+p.name)
 		err := buildOne(ctx, root, temp, p)
 		stop()

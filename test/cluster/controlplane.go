@@ -97,6 +97,9 @@ func (c controlPlane) start(program string, args []string) (*process, error) {
 
 // startAPI starts etcd and the API server, and returns when that is ready.
 func (c controlPlane) startAPI(ctx context.Context) (*API, error) {
+	if err := writeFiles(c.dir(), map[string][]byte{auditPolicyFile: []byte(auditPolicy)}); err != nil {
+		return nil, err
+	}
 	// The API server tries etcd again by itself, so neither waits for the other.
 	etcd, err := c.start("etcd", c.etcdArgs())
 	if err != nil {
@@ -163,6 +166,8 @@ func (c controlPlane) apiServerArgs() []string {
 		"--kubelet-client-key=" + c.file("kubelet-client.key"),
 		// The node's name cannot be looked up anywhere.
 		"--kubelet-preferred-address-types=InternalIP",
+		"--audit-policy-file=" + c.file(auditPolicyFile),
+		"--audit-log-path=" + c.auditLog(),
 	}
 }
 

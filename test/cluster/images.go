@@ -72,13 +72,31 @@ func ctr(ctx context.Context, i instance, args ...string) (string, error) {
 	return tool(ctx, "ctr", append([]string{"--address", socket(i), "--namespace", "k8s.io"}, args...)...)
 }
 
-// loadOwnImages makes and loads the images that are this package's own.
-func loadOwnImages(ctx context.Context, i instance, binaries string) error {
+// BuildImage makes an image and imports it into the home node.
+func (c *Cluster) BuildImage(ctx context.Context, img image.Image) error {
+	return buildImage(ctx, c.instance, filepath.Dir(c.Kubectl), img)
+}
+
+// Toolbox is ToolboxImage, for who needs it under another name.
+func (c *Cluster) Toolbox(ctx context.Context) (image.Image, error) {
+	return toolboxImage(ctx, filepath.Dir(c.Kubectl))
+}
+
+func buildImage(ctx context.Context, i instance, binaries string, img image.Image) error {
 	dir, err := os.MkdirTemp(i.dataDir(), "images-")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
+	tar := filepath.Join(dir, "image.tar")
+	if err := image.Write(tar, img); err != nil {
+		return err
+	}
+	return loadImage(ctx, i, binaries, tar)
+}
+
+// loadOwnImages makes and loads the images that are this package's own.
+func loadOwnImages(ctx context.Context, i instance, binaries string) error {
 	toolbox, err := toolboxImage(ctx, binaries)
 	if err != nil {
 		return err
@@ -92,11 +110,7 @@ func loadOwnImages(ctx context.Context, i instance, binaries string) error {
 		},
 		toolbox,
 	} {
-		tar := filepath.Join(dir, "image.tar")
-		if err := image.Write(tar, img); err != nil {
-			return err
-		}
-		if err := loadImage(ctx, i, binaries, tar); err != nil {
+		if err := buildImage(ctx, i, binaries, img); err != nil {
 			return err
 		}
 	}

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,10 +14,12 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/kube-connector/kube-connector/build/product"
+	"github.com/kube-connector/kube-connector/pkg/apis/connectors/v1alpha1"
 )
 
 const (
@@ -35,37 +38,84 @@ func (c *Cluster) Install(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	version, err := product.Version(root)
+	if err != nil {
+		return fmt.Errorf("install: %w", err)
+	}
+	if err := c.LoadProduct(ctx, version); err != nil {
+		return fmt.Errorf("install: %w", err)
+	}
+	step := steps(c.progress)
+	if err := c.apply(ctx, filepath.Join(root, "config", "default")); err != nil {
+		return fmt.Errorf("install: %w", err)
+	}
+	step("manifests applied")
+	if err := c.AwaitProduct(ctx); err != nil {
+		return fmt.Errorf("install: %w", err)
+	}
+	fmt.Fprintf(c.progress, "Kubernetes Connector is installed after %s\n", time.Since(began).Round(100*time.Millisecond))
+	return nil
+}
+
+// LoadProduct builds the product's images from the source tree, as some version,
+// and loads them into the home node.
+func (c *Cluster) LoadProduct(ctx context.Context, version string) error {
+	root, err := sourceRoot()
+	if err != nil {
+		return err
+	}
 	images, err := os.MkdirTemp(c.instance.dataDir(), "images-")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(images) }()
 	step := steps(c.progress)
-	archives, err := product.Build(ctx, root, images, c.progress)
+	archives, err := product.Build(ctx, root, images, version, c.progress)
 	if err != nil {
-		return fmt.Errorf("install: %w", err)
+		return err
 	}
 	step("images built")
 	for _, archive := range archives {
 		if err := c.LoadImage(ctx, archive); err != nil {
-			return fmt.Errorf("install: %w", err)
+			return err
 		}
 	}
 	step("images loaded")
-	if err := c.apply(ctx, filepath.Join(root, "config", "default")); err != nil {
-		return fmt.Errorf("install: %w", err)
-	}
-	step("manifests applied")
+	return nil
+}
+
+// AwaitProduct waits until every replica of the product is available, and no
+// other is left.
+func (c *Cluster) AwaitProduct(ctx context.Context) error {
 	client, err := kubernetes.NewForConfig(c.Home.RESTConfig())
 	if err != nil {
 		return err
 	}
-	err = poll(ctx, installTimeout, func(ctx context.Context) error { return available(ctx, client) })
+	err = poll(ctx, installTimeout, func(ctx context.Context) error {
+		return errors.Join(available(ctx, client), reached(ctx, client))
+	})
 	if err != nil {
-		return fmt.Errorf("install: %w\n%s", err, describe(context.WithoutCancel(ctx), client))
+		return fmt.Errorf("%w\n%s", err, describe(context.WithoutCancel(ctx), client))
 	}
-	fmt.Fprintf(c.progress, "Kubernetes Connector is installed after %s\n", time.Since(began).Round(100*time.Millisecond))
 	return nil
+}
+
+// reached returns nil if a Pod that asks gets an answer from the webhook: kube-proxy
+// learns of available replicas a moment after the Deployment does.
+func reached(ctx context.Context, client kubernetes.Interface) error {
+	_, err := client.CoreV1().Pods(metav1.NamespaceDefault).Create(ctx, &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: "asks"},
+		Spec: corev1.PodSpec{
+			Containers: []corev1.Container{{Name: "asks", Image: ToolboxImage}},
+			Volumes: []corev1.Volume{{Name: "asks", VolumeSource: corev1.VolumeSource{CSI: &corev1.CSIVolumeSource{
+				Driver: v1alpha1.CSIDriver, VolumeAttributes: map[string]string{v1alpha1.AttributeConnectorName: "none"},
+			}}}},
+		},
+	}, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	if apierrors.IsInternalError(err) {
+		return err
+	}
+	return nil // whatever the answer is
 }
 
 // steps tells how long each step took.

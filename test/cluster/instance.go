@@ -28,11 +28,12 @@ const (
 
 // networks are the instances there can be, each with the network that joins it
 // with the machine. The first two are reserved for documentation (RFC 5737), the
-// last for benchmarks (RFC 2544): nobody's real network is shadowed.
+// others for benchmarks (RFC 2544): nobody's real network is shadowed.
 var networks = map[string]netip.Prefix{
 	"demo":     netip.MustParsePrefix("198.51.100.0/24"),
 	"test":     netip.MustParsePrefix("203.0.113.0/24"),
 	"selftest": netip.MustParsePrefix("198.18.0.0/24"),
+	"install":  netip.MustParsePrefix("198.18.1.0/24"),
 }
 
 // instance derives every name, address and path of an instance from its name.

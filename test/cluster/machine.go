@@ -9,8 +9,11 @@ import (
 	"strings"
 )
 
-// packages are Debian's, each with what it is for.
-var packages = []struct{ name, use string }{
+// Package is one of Debian's, with what it is for.
+type Package struct{ Name, Use string }
+
+// packages are what every instance needs.
+var packages = []Package{
 	{"containerd", "runs the Pods' containers"},
 	{"runc", "starts them"},
 	{"containernetworking-plugins", "connects Pods to the network"},
@@ -35,13 +38,18 @@ func prepareMachine(ctx context.Context, progress io.Writer) error {
 	if _, _, err := cgroupRoots(); err != nil {
 		return err
 	}
-	missing, err := missingPackages(ctx)
+	return InstallPackages(ctx, progress, packages...)
+}
+
+// InstallPackages installs those of the packages that the machine lacks.
+func InstallPackages(ctx context.Context, progress io.Writer, wanted ...Package) error {
+	missing, err := missingPackages(ctx, wanted)
 	if err != nil || len(missing) == 0 {
 		return err
 	}
-	fmt.Fprintf(progress, "installing Debian packages %s\n", strings.Join(missing, ", "))
+	fmt.Fprintf(progress, "installing Debian packages %s\n", strings.Join(names(missing), ", "))
 	if _, err = tool(ctx, "apt-get", "update"); err == nil {
-		_, err = tool(ctx, "apt-get", append([]string{"install", "--yes", "--no-install-recommends"}, missing...)...)
+		_, err = tool(ctx, "apt-get", append([]string{"install", "--yes", "--no-install-recommends"}, names(missing)...)...)
 	}
 	if err != nil {
 		return missingError(missing, err)
@@ -49,20 +57,24 @@ func prepareMachine(ctx context.Context, progress io.Writer) error {
 	return nil
 }
 
-func missingError(missing []string, cause error) error {
-	var b strings.Builder
+func names(packages []Package) []string {
+	var names []string
 	for _, p := range packages {
-		for _, name := range missing {
-			if p.name == name {
-				fmt.Fprintf(&b, "\n  %s (%s)", p.name, p.use)
-			}
-		}
+		names = append(names, p.Name)
 	}
-	return fmt.Errorf("these Debian packages are missing:%s\nand installing them failed: %w\nrun: apt-get update && apt-get install %s",
-		b.String(), cause, strings.Join(missing, " "))
+	return names
 }
 
-func missingPackages(ctx context.Context) ([]string, error) {
+func missingError(missing []Package, cause error) error {
+	var b strings.Builder
+	for _, p := range missing {
+		fmt.Fprintf(&b, "\n  %s (%s)", p.Name, p.Use)
+	}
+	return fmt.Errorf("these Debian packages are missing:%s\nand installing them failed: %w\nrun: apt-get update && apt-get install %s",
+		b.String(), cause, strings.Join(names(missing), " "))
+}
+
+func missingPackages(ctx context.Context, wanted []Package) ([]Package, error) {
 	if _, err := lookTool("dpkg-query"); err != nil {
 		return nil, fmt.Errorf("the cluster needs Debian 12 or newer: %w", err)
 	}
@@ -72,21 +84,21 @@ func missingPackages(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return missingFrom(listed), nil
+	return missingFrom(listed, wanted), nil
 }
 
-// missingFrom compares packages with lines of "NAME STATUS".
-func missingFrom(listed string) []string {
+// missingFrom compares wanted with lines of "NAME STATUS".
+func missingFrom(listed string, wanted []Package) []Package {
 	installed := map[string]bool{}
 	for line := range strings.Lines(listed) {
 		if fields := strings.Fields(line); len(fields) == 2 && fields[1] == "installed" {
 			installed[fields[0]] = true
 		}
 	}
-	var missing []string
-	for _, p := range packages {
-		if !installed[p.name] {
-			missing = append(missing, p.name)
+	var missing []Package
+	for _, p := range wanted {
+		if !installed[p.Name] {
+			missing = append(missing, p)
 		}
 	}
 	return missing

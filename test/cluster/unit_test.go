@@ -23,7 +23,7 @@ import (
 
 func TestInstances(t *testing.T) {
 	_, err := newInstance("other")
-	require.EqualError(t, err, `there is no cluster instance "other"; use one of demo, selftest, test`)
+	require.EqualError(t, err, `there is no cluster instance "other"; use one of demo, install, selftest, test`)
 
 	seen := map[string]string{}
 	for name := range networks {
@@ -105,16 +105,16 @@ func TestMissingFrom(t *testing.T) {
 	var listed strings.Builder
 	for _, p := range packages {
 		status := "installed"
-		switch p.name {
+		switch p.Name {
 		case "runc":
 			continue
 		case "iptables":
 			status = "config-files"
 		}
-		fmt.Fprintf(&listed, "%s %s\n", p.name, status)
+		fmt.Fprintf(&listed, "%s %s\n", p.Name, status)
 	}
-	missing := missingFrom(listed.String())
-	assert.Equal(t, []string{"runc", "iptables"}, missing)
+	missing := missingFrom(listed.String(), packages)
+	assert.Equal(t, []string{"runc", "iptables"}, names(missing))
 	assert.EqualError(t, missingError(missing, errors.New("no network")), `these Debian packages are missing:
   runc (starts them)
   iptables (kube-proxy's rules)
@@ -309,9 +309,9 @@ func TestSourceRoot(t *testing.T) {
 func TestBinariesKey(t *testing.T) {
 	root, err := sourceRoot()
 	require.NoError(t, err)
-	first, err := binariesKey(t.Context(), root)
+	first, err := clusterPrograms.key(t.Context(), root)
 	require.NoError(t, err)
-	second, err := binariesKey(t.Context(), root)
+	second, err := clusterPrograms.key(t.Context(), root)
 	require.NoError(t, err)
 	assert.Equal(t, first, second)
 	assert.Len(t, first, 16)

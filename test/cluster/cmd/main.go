@@ -19,7 +19,8 @@ import (
 const usage = `usage:
   cluster up [--name demo] [--install=false]   bring two clusters up and install Kubernetes Connector in one
   cluster down [--name demo]                   take them down and remove everything of them
-  cluster binaries                             build the clusters' programs and print their directory`
+  cluster binaries                             build the clusters' programs and print their directory
+  cluster runners                              the same for the CI systems that tests run on it`
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {
@@ -59,9 +60,25 @@ func run(args []string) error {
 		}
 		fmt.Println(dir)
 		return nil
+	case "runners":
+		if err := parse(flags, args[1:]); err != nil {
+			return err
+		}
+		return runners(ctx)
 	default:
 		return fmt.Errorf("there is no command %q\n%s", args[0], usage)
 	}
+}
+
+func runners(ctx context.Context) error {
+	for _, build := range []func(context.Context, io.Writer) (cluster.Runner, error){cluster.Tekton, cluster.ArgoWorkflows} {
+		runner, err := build(ctx, os.Stderr)
+		if err != nil {
+			return err
+		}
+		fmt.Println(runner.Binaries)
+	}
+	return nil
 }
 
 func parse(flags *flag.FlagSet, args []string) error {
