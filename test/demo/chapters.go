@@ -84,7 +84,7 @@ spec:
 		return err
 	}
 	s.say("With the token, and the target's CA beside it, it becomes Ready:")
-	if err := s.writeSecret(ctx, s.targetToken); err != nil {
+	if err := s.writeSecret(ctx, namespace, s.targetToken); err != nil {
 		return err
 	}
 	if err := s.awaitReason(ctx, "Ready"); err != nil {
@@ -111,7 +111,7 @@ func (s *story) showReason(ctx context.Context) error {
 	return err
 }
 
-func (s *story) writeSecret(ctx context.Context, token string) error {
+func (s *story) writeSecret(ctx context.Context, namespace, token string) error {
 	ca, err := json.Marshal(string(s.clusters.Target.CA))
 	if err != nil {
 		return err
@@ -156,6 +156,60 @@ func (s *story) runJob(ctx context.Context) error {
 		return err
 	}
 	return s.compare(ctx)
+}
+
+const csiManifest = `apiVersion: v1
+kind: Pod
+metadata: {name: csi, namespace: team-b}
+spec:
+  restartPolicy: Never
+  containers:
+  - name: main
+    image: kube-connector/toolbox:dev
+    command: [kubectl, get, pods, -n, team-development]
+    env: [{name: KUBECONFIG, value: /opt/kube/kubeconfig}]
+    volumeMounts: [{name: kube, mountPath: /opt/kube}]
+  volumes:
+  - name: kube
+    csi:
+      readOnly: true
+      driver: connectors-csi
+      volumeAttributes: {connector.name: k8s-connector, configuration.names: kubeconfig}
+`
+
+// runPublished runs a Pod of the published form, in a namespace of its own.
+func (s *story) runPublished(ctx context.Context) error {
+	s.title("A manifest that was written for the connectors-csi volume works as it is")
+	s.say("No label is on the namespace, and no CSI driver is installed. The Connector is the\nsame as before, and so is its Secret:")
+	err := s.apply(ctx, "home", fmt.Sprintf(`apiVersion: v1
+kind: Namespace
+metadata: {name: team-b}
+---
+apiVersion: connectors.alauda.io/v1alpha1
+kind: Connector
+metadata: {name: k8s-connector, namespace: team-b}
+spec:
+  connectorClassName: k8s
+  address: %s
+  auth: {name: bearerTokenAuth, secretRef: {name: k8s-secret}}
+`, s.clusters.Target.Address))
+	if err != nil {
+		return err
+	}
+	if err := s.writeSecret(ctx, "team-b", s.targetToken); err != nil {
+		return err
+	}
+	if _, err := s.show(ctx, "home", "-n", "team-b", "wait", "--for=condition=Ready", "--timeout=60s", "connector/k8s-connector"); err != nil {
+		return err
+	}
+	if err := s.apply(ctx, "home", csiManifest); err != nil {
+		return err
+	}
+	if _, err := s.show(ctx, "home", "-n", "team-b", "wait", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=120s", "pod/csi"); err != nil {
+		return err
+	}
+	_, err = s.show(ctx, "home", "-n", "team-b", "logs", "csi", "-c", "main")
+	return err
 }
 
 // compare shows the Pod as it was asked for beside the Pod as it ran.

@@ -45,7 +45,7 @@ func run(out io.Writer) (err error) {
 	}
 	s := &story{out: out, clusters: c, dir: dir}
 	for _, chapter := range []func(context.Context) error{
-		s.prepareTarget, s.connect, s.runJob, s.searchToken, s.rotate,
+		s.prepareTarget, s.connect, s.runJob, s.runPublished, s.searchToken, s.rotate,
 	} {
 		if err := chapter(ctx); err != nil {
 			return fmt.Errorf("%w\nthe clusters are up, to look into it; make demo-down removes them", err)

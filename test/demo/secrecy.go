@@ -94,7 +94,7 @@ subjects: [{kind: ServiceAccount, name: pipeline-2, namespace: team-development}
 		return err
 	}
 	s.say("A token of another ServiceAccount goes into the Secret:")
-	if err := s.writeSecret(ctx, strings.TrimSpace(token)); err != nil {
+	if err := s.writeSecret(ctx, namespace, strings.TrimSpace(token)); err != nil {
 		return err
 	}
 	s.say("The kubelet refreshes the volume within seconds here (its syncFrequency is 10s; at\nKubernetes' default it takes 60 to 90 seconds):")
