@@ -40,22 +40,3 @@ func TestConnectorSaysWhatIsWrong(t *testing.T) {
 	untrusted := awaitReady(t, c, metav1.ConditionFalse, v1alpha1.ReasonCertificateInvalid)
 	assert.Contains(t, untrusted.Message, "caCertSecretRef")
 }
-
-// TestCAInTheTokenSecret: the target's CA may stand beside the token instead.
-func TestCAInTheTokenSecret(t *testing.T) {
-	namespace := newNamespace(t)
-	secret := tokenSecret(namespace, newIdentity(t, target, "view").token(t))
-	secret.StringData[connector.SecretKeyCA] = string(clusters.Target.CA)
-	create(t, home, secret)
-	c := connectorObject(namespace, clusters.Target.Address)
-	c.Spec.CACertSecretRef = nil
-	create(t, home, c)
-	awaitReady(t, c, metav1.ConditionTrue, v1alpha1.ReasonReady)
-
-	pod := sleeper(namespace)
-	create(t, home, pod)
-	pod = awaitPod(t, pod, "running", running)
-	output, err := execute(t, pod, "app", "", "kubectl", "auth", "whoami")
-	require.NoError(t, err, output)
-	assert.Contains(t, output, "system:serviceaccount:")
-}

@@ -160,14 +160,17 @@ func connectorObject(namespace, address string) *v1alpha1.Connector {
 // awaitReady waits for the Ready condition and returns it.
 func awaitReady(t *testing.T, c *v1alpha1.Connector, status metav1.ConditionStatus, reason v1alpha1.ConditionReason) metav1.Condition {
 	t.Helper()
-	var ready *metav1.Condition
+	var ready metav1.Condition
 	eventually(t, func() bool {
 		var now v1alpha1.Connector
 		require.NoError(t, home.Get(t.Context(), client.ObjectKeyFromObject(c), &now))
-		ready = meta.FindStatusCondition(now.Status.Conditions, string(v1alpha1.ConditionReady))
-		return ready != nil && ready.Status == status && ready.Reason == string(reason) && ready.ObservedGeneration == now.Generation
+		condition := meta.FindStatusCondition(now.Status.Conditions, string(v1alpha1.ConditionReady))
+		if condition != nil {
+			ready = *condition
+		}
+		return ready.Status == status && ready.Reason == string(reason) && ready.ObservedGeneration == now.Generation
 	}, "the Connector does not become Ready=%s (%s); it is %+v", status, reason, &ready)
-	return *ready
+	return ready
 }
 
 // asks is the annotation of a Pod that uses k8s-connector.

@@ -42,6 +42,10 @@ func TestMain(m *testing.M) {
 // run brings the clusters up, runs the tests, and takes the clusters down
 // whatever happens.
 func run(ctx context.Context, m *testing.M) (code int, err error) {
+	// Before the clusters are up: their networks may be in the way of a mirror's.
+	if err := installClients(ctx); err != nil {
+		return 1, err
+	}
 	clusters, err = cluster.Up(ctx, cluster.Config{Name: "test", Progress: os.Stderr})
 	if err != nil {
 		return 1, err
@@ -57,10 +61,22 @@ func run(ctx context.Context, m *testing.M) (code int, err error) {
 	go func() { done <- m.Run() }()
 	select {
 	case code = <-done:
-		return code, nil
+		return code, nothingForbidden()
 	case <-ctx.Done():
 		return 1, errors.New("interrupted")
 	}
+}
+
+// nothingForbidden checks that in all that the tests did the product never lacked
+// a right. That it has none too many is shown in test/install.
+func nothingForbidden() error {
+	requests, err := clusters.Requests()
+	for _, r := range requests {
+		if r.Denied {
+			err = errors.Join(err, fmt.Errorf("%s may not %s %s; its role must allow it", r.Account, r.Verb, r.URI))
+		}
+	}
+	return err
 }
 
 func connect() error {

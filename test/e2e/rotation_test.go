@@ -7,41 +7,125 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/kube-connector/kube-connector/pkg/apis/connectors/v1alpha1"
 	"github.com/kube-connector/kube-connector/pkg/connector"
+	"github.com/kube-connector/kube-connector/test/cluster"
 )
 
+// whoami is who the Pod is to the target, in one context.
+func whoami(t *testing.T, pod *corev1.Pod, context string) string {
+	t.Helper()
+	output, err := execute(t, pod, "app", "", "kubectl", "--context="+context, "auth", "whoami")
+	require.NoError(t, err, output)
+	return output
+}
+
+// assertNoRestart: what changed has changed under the running containers.
+func assertNoRestart(t *testing.T, pod *corev1.Pod) {
+	t.Helper()
+	pod = awaitPod(t, pod, "running", running)
+	for _, status := range append(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses...) {
+		assert.Zero(t, status.RestartCount, "container %s restarted", status.Name)
+	}
+}
+
+// watcher is a container that prints the ConfigMaps that appear in a namespace
+// of the target, and ends with its watch.
+func watcher(name, context, namespace string) corev1.Container {
+	return corev1.Container{
+		Name: name, Image: cluster.ToolboxImage, ImagePullPolicy: corev1.PullNever,
+		Command: []string{"kubectl", "--context=" + context, "--namespace=" + namespace, "get", "configmaps", "--watch", "--output=name"},
+	}
+}
+
 // TestRotation: a running Pod goes on when the token in the Secret is replaced
-// and the old one ends, without a restart.
+// and the old one ends, without a restart. So do its watches.
 func TestRotation(t *testing.T) {
 	namespace := newNamespace(t)
 	first, second := newIdentity(t, target, "view"), newIdentity(t, target, "view")
 	old, revoke := first.revocable(t)
 	newConnector(t, namespace, clusters.Target.Address, clusters.Target.CA, old)
 	pod := sleeper(namespace)
+	watched := makeNamespace(t, target, nil)
+	pod.Spec.Containers = append(pod.Spec.Containers,
+		watcher("watch-proxy", "k8s", watched), watcher("watch-localhost", "k8s-localhost", watched))
 	create(t, home, pod)
 	pod = awaitPod(t, pod, "running", running)
-	whoami := func() string {
-		output, err := execute(t, pod, "app", "", "kubectl", "auth", "whoami")
-		require.NoError(t, err, output)
-		return output
+	seen := func(name string) {
+		create(t, target, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: watched}})
+		for _, container := range []string{"watch-proxy", "watch-localhost"} {
+			eventually(t, func() bool { return strings.Contains(logs(t, pod, container), "configmap/"+name) },
+				"%s does not see %s", container, name)
+		}
 	}
-	require.Contains(t, whoami(), first.account.Namespace)
+	seen("before")
+	for _, context := range contexts {
+		require.Contains(t, whoami(t, pod, context), first.account.Namespace)
+	}
 
 	var secret corev1.Secret
-	require.NoError(t, home.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: "k8s-secret"}, &secret))
+	require.NoError(t, home.Get(t.Context(), types.NamespacedName{Namespace: namespace, Name: "k8s-secret"}, &secret))
 	secret.Data[connector.SecretKeyToken] = []byte(second.token(t))
 	require.NoError(t, home.Update(t.Context(), &secret))
 	// Every call on the way works: the old token is valid until the new one has
 	// arrived.
-	eventually(t, func() bool { return strings.Contains(whoami(), second.account.Namespace) },
+	eventually(t, func() bool { return strings.Contains(whoami(t, pod, "k8s"), second.account.Namespace) },
 		"the new token does not reach the Pod")
 	revoke()
-	require.Contains(t, whoami(), second.account.Namespace)
-
-	pod = awaitPod(t, pod, "running", running)
-	for _, status := range append(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses...) {
-		assert.Zero(t, status.RestartCount, "container %s restarted", status.Name)
+	for _, context := range contexts {
+		require.Contains(t, whoami(t, pod, context), second.account.Namespace)
 	}
+	seen("after")
+	assertNoRestart(t, pod)
+}
+
+// TestCAAndAddressChange: a running Pod follows a server to another CA and then
+// to another address, in both contexts, without a restart.
+func TestCAAndAddressChange(t *testing.T) {
+	namespace := newNamespace(t)
+	account := newIdentity(t, target, "view")
+	old, ca := newGateway(t, clusters.Target, "/old")
+	newConnector(t, namespace, old.address, []byte(ca), account.token(t))
+	pod := sleeper(namespace)
+	create(t, home, pod)
+	pod = awaitPod(t, pod, "running", running)
+	works := func() bool {
+		for _, context := range contexts {
+			output, err := execute(t, pod, "app", "", "kubectl", "--context="+context, "auth", "whoami")
+			if err != nil || !strings.Contains(output, account.account.Namespace) {
+				return false
+			}
+		}
+		return true
+	}
+	require.True(t, works())
+	setCA := func(ca string) {
+		var secret corev1.Secret
+		require.NoError(t, home.Get(t.Context(), types.NamespacedName{Namespace: namespace, Name: "k8s-ca"}, &secret))
+		secret.Data[connector.SecretKeyCA] = []byte(ca)
+		require.NoError(t, home.Update(t.Context(), &secret))
+	}
+
+	ca = old.renew(t)
+	// The connection that is open would go on with the old certificate.
+	old.disconnect()
+	require.False(t, works(), "the CA in the Pod is not that of the new certificate")
+	setCA(ca)
+	eventually(t, works, "the new CA does not reach the Pod")
+
+	next, nextCA := newGateway(t, clusters.Target, "/next/one")
+	setCA(ca + nextCA)
+	var c v1alpha1.Connector
+	require.NoError(t, home.Get(t.Context(), types.NamespacedName{Namespace: namespace, Name: "k8s-connector"}, &c))
+	c.Spec.Address = next.address
+	require.NoError(t, home.Update(t.Context(), &c))
+	eventually(t, func() bool {
+		before, there := old.served.Load(), next.served.Load()
+		return works() && old.served.Load() == before && next.served.Load() > there
+	}, "the new address does not reach the Pod")
+	assert.Zero(t, next.outside.Load())
+	assertNoRestart(t, pod)
 }

@@ -30,7 +30,7 @@ type trap struct {
 
 func newTrap(t *testing.T) *trap {
 	t.Helper()
-	certificate, ca := testkit.Certificate(t, "trap", time.Now().Add(time.Hour))
+	certificate, ca := testkit.Certificate(t, "trap", time.Now().Add(time.Hour), net.ParseIP(clusters.MachineIP()))
 	listener, err := net.Listen("tcp", net.JoinHostPort(clusters.MachineIP(), "0"))
 	require.NoError(t, err)
 	trap := &trap{address: "https://" + listener.Addr().String(), ca: ca}

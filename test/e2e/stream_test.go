@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -12,7 +13,7 @@ import (
 )
 
 // TestStreams: kubectl's logs, exec and cp reach a Pod on a real node through
-// the sidecar. The Connector points at its own cluster, under another identity.
+// the sidecar, in both contexts, and so does what the API server redirects. The Connector points at its own cluster, under another identity.
 func TestStreams(t *testing.T) {
 	namespace := newNamespace(t)
 	newConnector(t, namespace, clusters.Home.Address, clusters.Home.CA, newIdentity(t, home, "cluster-admin").token(t))
@@ -22,7 +23,7 @@ func TestStreams(t *testing.T) {
 			TerminationGracePeriodSeconds: new(int64),
 			Containers: []corev1.Container{{
 				Name: "app", Image: cluster.ToolboxImage, ImagePullPolicy: corev1.PullNever,
-				Command: []string{"sh", "-c", "echo hello from the other Pod; exec sleep 3600"},
+				Command: []string{"sh", "-c", "echo hello from the other Pod; mkdir /tmp/www; echo a page > /tmp/www/index.html; exec httpd -f -p 8080 -h /tmp/www"},
 			}},
 		},
 	}
@@ -32,22 +33,23 @@ func TestStreams(t *testing.T) {
 	create(t, home, pod)
 	pod = awaitPod(t, pod, "running", running)
 
-	for name, test := range map[string]struct {
-		stdin   string
-		command []string
-		want    string
-	}{
-		"logs":                 {"", []string{"kubectl", "logs", "other"}, "hello from the other Pod"},
-		"exec":                 {"", []string{"kubectl", "exec", "other", "--", "hostname"}, "other"},
-		"exec with stdin":      {"through both\n", []string{"kubectl", "exec", "-i", "other", "--", "cat"}, "through both"},
-		"exec's exit code":     {"", []string{"sh", "-c", "kubectl exec other -- sh -c 'exit 7'; echo code $?"}, "code 7"},
-		"exec over SPDY":       {"", []string{"env", "KUBECTL_REMOTE_COMMAND_WEBSOCKETS=false", "kubectl", "exec", "other", "--", "hostname"}, "other"},
-		"watch that times out": {"", []string{"sh", "-c", "kubectl get pods -w --request-timeout=2s; echo ended"}, "ended"},
+	for name, test := range map[string]struct{ stdin, command, want string }{
+		"logs":                 {"", "kubectl logs other", "hello from the other Pod"},
+		"exec":                 {"", "kubectl exec other -- hostname", "other"},
+		"exec with stdin":      {"through both\n", "kubectl exec -i other -- cat", "through both"},
+		"exec's exit code":     {"", "kubectl exec other -- sh -c 'exit 7'; echo code $?", "code 7"},
+		"exec over SPDY":       {"", "KUBECTL_REMOTE_COMMAND_WEBSOCKETS=false kubectl exec other -- hostname", "other"},
+		"cp":                   {"", "kubectl cp other:/etc/hostname /tmp/name && cat /tmp/name", "other"},
+		"watch that times out": {"", "kubectl get pods -w --request-timeout=2s; echo ended", "ended"},
+		"redirect":             {"", "kubectl get --raw /api/v1/namespaces/" + namespace + "/pods/other:8080/proxy", "a page"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			output, err := execute(t, pod, "app", test.stdin, test.command...)
-			require.NoError(t, err, output)
-			assert.Contains(t, output, test.want)
-		})
+		for _, context := range contexts {
+			t.Run(name+", "+context, func(t *testing.T) {
+				command := strings.ReplaceAll(test.command, "kubectl ", "kubectl --context="+context+" ")
+				output, err := execute(t, pod, "app", test.stdin, "sh", "-c", command)
+				require.NoError(t, err, output)
+				assert.Contains(t, output, test.want)
+			})
+		}
 	}
 }
