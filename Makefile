@@ -6,8 +6,14 @@ SHELL := /bin/bash
 # The Go toolchain that is installed, not one that Go would download.
 export GOTOOLCHAIN := local
 
+# What images are tagged with, programs say they are, and dist/ installs.
+VERSION ?= $(shell cat VERSION)
+# What the names of images begin with: a registry for the nodes to pull from, or by default
+# one that cannot exist, for images that were loaded into them.
+REPOSITORY ?= kube-connector.invalid
+
 CLUSTER := go run ./test/cluster/cmd
-TESTS = $$(go list ./... | grep -v '/test/e2e')
+TESTS = $$(go list ./... | grep -v -e '/test/e2e' -e '/test/install')
 
 ##@ Try it
 
@@ -26,26 +32,64 @@ cluster: ## Bring up both clusters with the product installed; kubeconfigs in .c
 cluster-down: ## Remove the clusters that cluster or demo brought up.
 	$(CLUSTER) down
 
+##@ Install
+
+KUBECTL ?= kubectl
+SYSTEM := connectors-system
+
+# Says which cluster it is, and ends there if that does not answer.
+.PHONY: answers
+answers:
+	@echo "cluster $$($(KUBECTL) config view --minify -o jsonpath='{.clusters[0].cluster.server}')"
+	@$(KUBECTL) get --request-timeout 10s --raw /api/v1/namespaces/kube-system >/dev/null || \
+		{ echo "This cluster cannot be used: see the line above, and which one KUBECONFIG names." >&2; exit 1; }
+
+.PHONY: install
+install: answers ## Install into the cluster of KUBECONFIG, from images in REPOSITORY of VERSION.
+	sed -E 's#kube-connector.invalid/(webhook|controller|sidecar):[^ ]+#$(REPOSITORY)/\1:$(VERSION)#' dist/install.yaml | $(KUBECTL) apply -f -
+	for name in controller webhook; do $(KUBECTL) -n $(SYSTEM) rollout status --timeout 3m deployment/connector-$$name || \
+		{ $(KUBECTL) -n $(SYSTEM) get pods >&2; echo "They do not start: docs/install.md says what to do." >&2; exit 1; }; done
+
+# The webhook's configuration goes first: a webhook that is going must stop nobody. The
+# ConfigMaps beside Connectors go last: garbage collection forgets those whose kind it
+# had no time to get to know, half a minute.
+.PHONY: uninstall
+uninstall: answers ## Remove it from the cluster of KUBECONFIG, every Connector included.
+	$(KUBECTL) delete --ignore-not-found mutatingwebhookconfiguration connector-webhook
+	$(KUBECTL) delete --ignore-not-found -f dist/install.yaml
+	$(KUBECTL) delete --ignore-not-found configmaps --all-namespaces -l connectors.alauda.io/connector
+
+.PHONY: package
+package: ## Write the Helm chart's archive to bin/.
+	go -C tools/dist run . -root ../.. -package ../../bin/kube-connector-$(VERSION:v%=%).tgz
+
 ##@ Build
 
 .PHONY: build
 build: ## Build the three programs into bin/.
-	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o bin/ ./cmd/...
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X $$(go list -m)/internal/version.version=$(VERSION)" -o bin/ ./cmd/...
 
 .PHONY: images
-images: ## Build the three container images into bin/images/, without Docker.
-	go run ./build/images -out bin/images
+images: ## Build the three container images, for amd64 and arm64, into bin/images/, without Docker.
+	go run ./build/images -out bin/images -repository $(REPOSITORY) -version $(VERSION)
+
+.PHONY: push
+push: ## Build the images and push them: make push REPOSITORY=registry.example.com/platform
+	go run ./build/images -push -repository $(REPOSITORY) -version $(VERSION)
 
 .PHONY: generate
-generate: bin/controller-gen ## Write the code and the CRDs that are generated from the API types.
+generate: bin/controller-gen ## Write what is generated: code, CRDs, docs/reference and dist/.
 	bin/controller-gen object crd:maxDescLen=10000 output:crd:dir=config/crd paths=./pkg/apis/...
+	go run ./build/reference
+	sed -E -i 's#(kube-connector.invalid/(webhook|controller|sidecar)):[^ ]+#\1:$(VERSION)#' config/*/deployment.yaml config/*/kustomization.yaml
+	go -C tools/dist run . -root ../.. -out ../../dist
 
 ##@ Check
 
 .PHONY: test
-test: parts ## Run all tests: unit, on a real API server, on a real node. Needs root.
+test: parts runners ## Run all tests: unit, on a real API server, on a real node. Needs root.
 	go test -race -timeout 15m $(TESTS)
-	go test -race -timeout 20m -count 1 ./test/e2e/...
+	go test -race -timeout 40m -count 1 -p 1 ./test/e2e ./test/install
 
 .PHONY: verify
 verify: bin/controller-gen ## Check that generated files and go.mod are up to date.
@@ -53,7 +97,11 @@ verify: bin/controller-gen ## Check that generated files and go.mod are up to da
 	bin/controller-gen crd:maxDescLen=10000 output:crd:dir=$$out/crd object output:object:dir=$$out/object paths=./pkg/apis/...; \
 	diff -r --exclude kustomization.yaml $$out/crd config/crd; \
 	diff $$out/object/zz_generated.deepcopy.go pkg/apis/connectors/v1alpha1/zz_generated.deepcopy.go
-	for module in . test/cluster/components tools/controller-gen tools/golangci-lint; do \
+	out=$$(mktemp -d); trap "rm -rf $$out" EXIT; \
+	go run ./build/reference -out $$out; diff -r $$out docs/reference
+	out=$$(mktemp -d); trap "rm -rf $$out" EXIT; \
+	go -C tools/dist run . -root ../.. -out $$out; diff -r $$out dist
+	for module in . test/cluster/components test/cluster/runners/tekton tools/controller-gen tools/dist tools/golangci-lint tools/helm; do \
 		(cd $$module && go mod tidy -diff); done
 
 .PHONY: lint
@@ -81,6 +129,11 @@ help: ## Show this.
 .PHONY: parts
 parts:
 	$(CLUSTER) binaries
+
+# The CI systems that test/e2e runs on the cluster, built once per version.
+.PHONY: runners
+runners:
+	$(CLUSTER) runners
 
 bin/controller-gen: tools/controller-gen/go.mod
 	cd tools/controller-gen && go build -o ../../$@ sigs.k8s.io/controller-tools/cmd/controller-gen
