@@ -95,6 +95,7 @@ func (g *gateway) renew(t *testing.T) (ca string) {
 // TestAddressWithAPath: the API may be below a path, and everything works there
 // as elsewhere.
 func TestAddressWithAPath(t *testing.T) {
+	t.Parallel()
 	namespace := newNamespace(t)
 	gateway, ca := newGateway(t, clusters.Home, "/kubernetes/global")
 	newConnector(t, namespace, gateway.address, []byte(ca), newIdentity(t, home, "cluster-admin").token(t))
@@ -123,7 +124,8 @@ func TestAddressWithAPath(t *testing.T) {
 }
 
 // TestPrivateCA: each place for the target's CA is enough by itself; without any,
-// the status says what is missing.
+// the status says what is missing. Nothing runs beside it: a CA for all Connectors
+// is one for other tests' Connectors, too.
 func TestPrivateCA(t *testing.T) {
 	ca := map[string][]byte{connector.SecretKeyCA: clusters.Target.CA}
 	for place, provide := range map[string]func(*testing.T, *v1alpha1.Connector){

@@ -16,6 +16,7 @@ import (
 // TestConnectorSaysWhatIsWrong: each mistake has a reason of its own and a
 // message that says what to change, and is forgotten once it is mended.
 func TestConnectorSaysWhatIsWrong(t *testing.T) {
+	t.Parallel()
 	namespace := newNamespace(t)
 	good := newIdentity(t, target, "view").token(t)
 	c := makeConnector(t, namespace, clusters.Target.Address, clusters.Target.CA)

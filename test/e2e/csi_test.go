@@ -137,6 +137,7 @@ func newTenant(t *testing.T) string {
 // TestDocumentedCSIJob: what people have written for the published driver works
 // as it is, in a namespace that nobody has prepared, and without the driver.
 func TestDocumentedCSIJob(t *testing.T) {
+	t.Parallel()
 	namespace := newTenant(t)
 	var drivers storagev1.CSIDriverList
 	require.NoError(t, home.List(t.Context(), &drivers))
@@ -160,6 +161,7 @@ func TestDocumentedCSIJob(t *testing.T) {
 
 // TestDocumentedCSIPod looks into a Pod as the published quick start does.
 func TestDocumentedCSIPod(t *testing.T) {
+	t.Parallel()
 	namespace := newTenant(t)
 	pod := &corev1.Pod{}
 	manifest(t, documentedPod, namespace, pod)
@@ -186,6 +188,7 @@ func TestDocumentedCSIPod(t *testing.T) {
 
 // TestTektonWorkspace: a workspace of a TaskRun that is a csi volume.
 func TestTektonWorkspace(t *testing.T) {
+	t.Parallel()
 	namespace := newTenant(t)
 	pod := &corev1.Pod{}
 	manifest(t, tektonPod, namespace, pod)
@@ -208,6 +211,7 @@ func csiVolume(name, connectors string) corev1.Volume {
 // TestSeveralCSIVolumes: each volume has its own Connectors, in init containers
 // too, and as a single file.
 func TestSeveralCSIVolumes(t *testing.T) {
+	t.Parallel()
 	namespace := newTenant(t)
 	second := connectorObject(namespace, clusters.Target.Address)
 	second.Name = "second"
@@ -246,6 +250,7 @@ func TestSeveralCSIVolumes(t *testing.T) {
 // TestCSIVolumeAndAnnotation: both count in a namespace that is enabled, the
 // volume alone in any other, none in the system's.
 func TestCSIVolumeAndAnnotation(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		labels map[string]string
 		want   string
@@ -287,6 +292,7 @@ func TestCSIVolumeAndAnnotation(t *testing.T) {
 
 // TestPodSettings: a Pod sets up its sidecar, and the kubeconfig follows.
 func TestPodSettings(t *testing.T) {
+	t.Parallel()
 	namespace := newNamespace(t)
 	newConnector(t, namespace, clusters.Target.Address, clusters.Target.CA, newIdentity(t, target, "view").token(t))
 	pod := sleeper(namespace)

@@ -39,6 +39,7 @@ const (
 // the product installed, and target, of one kubeconfig. What a document leaves
 // behind is removed before the next.
 func TestDocs(t *testing.T) {
+	t.Parallel()
 	require.NoError(t, loadSampleImage())
 	root, err := filepath.Abs("../..")
 	require.NoError(t, err)
@@ -52,7 +53,7 @@ func TestDocs(t *testing.T) {
 			if script == "" {
 				return
 			}
-			defer removeNew(t)()
+			defer removeNew(t, script)()
 			dir := readersDirectory(t, root)
 			ctx, cancel := context.WithTimeout(t.Context(), docsPatience)
 			defer cancel()
@@ -121,8 +122,9 @@ func readersDirectory(t *testing.T, root string) string {
 }
 
 // removeNew returns a function that removes the namespaces and cluster roles that
-// are not there yet, from both clusters, and waits until they are gone.
-func removeNew(t *testing.T) (remove func()) {
+// are not there yet and that the script names, from both clusters, and waits until
+// they are gone. Others are of tests beside this one.
+func removeNew(t *testing.T, script string) (remove func()) {
 	t.Helper()
 	kinds := []schema.GroupVersionKind{
 		{Version: "v1", Kind: "Namespace"},
@@ -138,7 +140,7 @@ func removeNew(t *testing.T) (remove func()) {
 				list.SetGroupVersionKind(kind)
 				require.NoError(t, c.List(t.Context(), list))
 				for _, object := range list.Items {
-					if !old[object.UID] {
+					if !old[object.UID] && strings.Contains(script, object.Name) {
 						object.SetGroupVersionKind(kind)
 						found[&object] = c
 					}

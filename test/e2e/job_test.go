@@ -18,6 +18,7 @@ import (
 // another cluster with a plain kubectl, in an init container and in its
 // container, and never holds the token.
 func TestJobUsesAnotherCluster(t *testing.T) {
+	t.Parallel()
 	namespace := newNamespace(t)
 	pipeline := newIdentity(t, target, "view")
 	token := pipeline.token(t)
@@ -78,6 +79,7 @@ func TestJobUsesAnotherCluster(t *testing.T) {
 // TestFailingJobKeepsItsExitCode: the sidecar neither hides nor changes how the
 // app ended.
 func TestFailingJobKeepsItsExitCode(t *testing.T) {
+	t.Parallel()
 	namespace := newNamespace(t)
 	newConnector(t, namespace, clusters.Target.Address, clusters.Target.CA, newIdentity(t, target, "view").token(t))
 	job := &batchv1.Job{

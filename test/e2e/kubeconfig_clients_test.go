@@ -81,6 +81,7 @@ func freePort(t *testing.T) string {
 // TestClients: real clients list, watch and exec through the
 // sidecar. They run on this machine, beside a sidecar of their own.
 func TestClients(t *testing.T) {
+	t.Parallel()
 	namespace := makeNamespace(t, home, nil)
 	pod := sleeper(namespace)
 	pod.Annotations = nil

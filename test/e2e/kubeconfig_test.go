@@ -14,6 +14,7 @@ import (
 // TestSeveralConnectors: every context of a Pod with several connectors has the
 // identity of its own, even where two are for the same server.
 func TestSeveralConnectors(t *testing.T) {
+	t.Parallel()
 	namespace := newNamespace(t)
 	people := map[string]*identity{
 		"reader": newIdentity(t, target, "view"),

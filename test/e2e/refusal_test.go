@@ -14,6 +14,7 @@ import (
 
 // TestBadAddressIsRefused: the API server itself names the field and the reason.
 func TestBadAddressIsRefused(t *testing.T) {
+	t.Parallel()
 	namespace := newNamespace(t)
 	for address, reason := range map[string]string{
 		"http://192.168.1.100:6443":           "must start with https://",
@@ -35,6 +36,7 @@ func TestBadAddressIsRefused(t *testing.T) {
 // TestPodIsRefused: a Pod that cannot have what it asks for is not created, and
 // the answer names the Connector and the reason.
 func TestPodIsRefused(t *testing.T) {
+	t.Parallel()
 	namespace := newNamespace(t)
 	for name, test := range map[string]struct {
 		annotation string
@@ -61,6 +63,7 @@ func TestPodIsRefused(t *testing.T) {
 // TestPodsThatDidNotAskAreLeftAlone: neither a Pod without the annotation, nor
 // one that opted out, nor one of a namespace without the label is touched.
 func TestPodsThatDidNotAskAreLeftAlone(t *testing.T) {
+	t.Parallel()
 	enabled, other := newNamespace(t), makeNamespace(t, home, nil)
 	plain := sleeper(enabled)
 	plain.Annotations = nil

@@ -61,6 +61,7 @@ func mutate(t *testing.T, namespace, patch string) {
 // again, and finds what it has done: it adds nothing twice, keeps what does no
 // harm, and refuses what changes the sidecar. The csi volume is gone by then.
 func TestAnotherMutator(t *testing.T) {
+	t.Parallel()
 	asking := map[string]func(namespace string) *corev1.Pod{
 		"csi": func(namespace string) *corev1.Pod {
 			pod := sleeper(namespace)

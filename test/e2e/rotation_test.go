@@ -44,6 +44,7 @@ func watcher(name, context, namespace string) corev1.Container {
 // TestRotation: a running Pod goes on when the token in the Secret is replaced
 // and the old one ends, without a restart. So do its watches.
 func TestRotation(t *testing.T) {
+	t.Parallel()
 	namespace := newNamespace(t)
 	first, second := newIdentity(t, target, "view"), newIdentity(t, target, "view")
 	old, revoke := first.revocable(t)
@@ -85,6 +86,7 @@ func TestRotation(t *testing.T) {
 // TestCAAndAddressChange: a running Pod follows a server to another CA and then
 // to another address, in both contexts, without a restart.
 func TestCAAndAddressChange(t *testing.T) {
+	t.Parallel()
 	namespace := newNamespace(t)
 	account := newIdentity(t, target, "view")
 	old, ca := newGateway(t, clusters.Target, "/old")

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -10,6 +11,11 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kube-connector/kube-connector/build/image"
 	"github.com/kube-connector/kube-connector/test/cluster"
@@ -41,6 +47,7 @@ func installTekton(t *testing.T) {
 	manifests = tektonImage.ReplaceAllString(manifests, "tekton/$1:dev")
 	manifests = tektonShell.ReplaceAllString(manifests, cluster.ToolboxImage)
 	installRunner(t, manifests, "tekton-pipelines", "tekton-pipelines-controller", "tekton-pipelines-webhook")
+	awaitAdmission(t, sample(t, "tekton-pipelinerun.yaml", metav1.NamespaceDefault)[0])
 }
 
 // installRunner applies a CI system's manifests, removes them after the test and
@@ -58,6 +65,19 @@ func installRunner(t *testing.T, manifests, namespace string, deployments ...str
 	for _, deployment := range deployments {
 		mustKubectl(t, "", "-n", namespace, "rollout", "status", "deployment/"+deployment, "--timeout", patience.String())
 	}
+}
+
+// awaitAdmission waits until the webhooks that are asked about an object answer:
+// kube-proxy learns of their Pods after the Deployment is available, and some make
+// their certificates themselves.
+func awaitAdmission(t *testing.T, object *unstructured.Unstructured) {
+	t.Helper()
+	var answer error
+	err := wait.PollUntilContextTimeout(t.Context(), interval, patience, true, func(ctx context.Context) (bool, error) {
+		answer = home.Create(ctx, object.DeepCopy(), client.DryRunAll)
+		return !apierrors.IsInternalError(answer), nil
+	})
+	require.NoError(t, errors.Join(err, answer))
 }
 
 func readManifests(t *testing.T, dir string, patterns ...string) string {

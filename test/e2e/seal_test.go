@@ -50,6 +50,7 @@ func newTrap(t *testing.T) *trap {
 // TestForgedConfigMapIsNotFollowed: whoever may write ConfigMaps, but not read
 // the Secret, cannot send the token elsewhere.
 func TestForgedConfigMapIsNotFollowed(t *testing.T) {
+	t.Parallel()
 	namespace, trap := newNamespace(t), newTrap(t)
 	newConnector(t, namespace, clusters.Target.Address, clusters.Target.CA, newIdentity(t, target, "view").token(t))
 	pod := sleeper(namespace)
@@ -82,6 +83,7 @@ func TestForgedConfigMapIsNotFollowed(t *testing.T) {
 // TestTokenStaysWithItsAddress: a Connector that is pointed at another server,
 // with another Secret, does not bring that server the token of running Pods.
 func TestTokenStaysWithItsAddress(t *testing.T) {
+	t.Parallel()
 	namespace, trap := newNamespace(t), newTrap(t)
 	newConnector(t, namespace, clusters.Target.Address, clusters.Target.CA, newIdentity(t, target, "view").token(t))
 	pod := sleeper(namespace)

@@ -14,6 +14,7 @@ import (
 // TestAppCannotFindTheToken looks for the token from inside the app: in its
 // environment, in every file it can read, and in what /proc shows of processes.
 func TestAppCannotFindTheToken(t *testing.T) {
+	t.Parallel()
 	namespace := newNamespace(t)
 	token := newIdentity(t, target, "view").token(t)
 	newConnector(t, namespace, clusters.Target.Address, clusters.Target.CA, token)
@@ -67,6 +68,7 @@ func TestAppCannotFindTheToken(t *testing.T) {
 // TestSidecarTakesNothingFromExec: whoever may exec into the sidecar cannot
 // start a second one that would carry the token elsewhere.
 func TestSidecarTakesNothingFromExec(t *testing.T) {
+	t.Parallel()
 	namespace := newNamespace(t)
 	newConnector(t, namespace, clusters.Target.Address, clusters.Target.CA, newIdentity(t, target, "view").token(t))
 	pod := sleeper(namespace)

@@ -15,6 +15,7 @@ import (
 // TestStreams: kubectl's logs, exec and cp reach a Pod on a real node through
 // the sidecar, in both contexts, and so does what the API server redirects. The Connector points at its own cluster, under another identity.
 func TestStreams(t *testing.T) {
+	t.Parallel()
 	namespace := newNamespace(t)
 	newConnector(t, namespace, clusters.Home.Address, clusters.Home.CA, newIdentity(t, home, "cluster-admin").token(t))
 	other := &corev1.Pod{

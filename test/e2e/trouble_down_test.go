@@ -23,7 +23,10 @@ const systemNamespace = "connectors-system"
 func takeDown(t *testing.T, name string) (bringUp func()) {
 	t.Helper()
 	replicas := kubectl(t, "", "-n", systemNamespace, "get", "deployment", name, "-o", "jsonpath={.spec.replicas}")
-	bringUp = func() { scale(t, name, replicas) }
+	bringUp = func() {
+		scale(t, name, replicas)
+		awaitProduct(t)
+	}
 	t.Cleanup(bringUp)
 	scale(t, name, "0")
 	return bringUp
@@ -48,6 +51,13 @@ func rolledOut(t *testing.T, name string) {
 		return strconv.Itoa(strings.Count(pods, "pod/")) == replicas, nil
 	})
 	require.NoError(t, err, "former Pods of %s do not end", name)
+}
+
+// awaitProduct waits until the next test finds everything as it should be, the
+// ways through kube-proxy included.
+func awaitProduct(t *testing.T) {
+	t.Helper()
+	require.NoError(t, clusters.AwaitProduct(context.WithoutCancel(t.Context())))
 }
 
 // TestWebhookDown: Pods that ask are refused with a hint at the webhook, and no
@@ -87,6 +97,7 @@ func TestSidecarImageMissing(t *testing.T) {
 	t.Cleanup(func() {
 		kubectl(t, "", "-n", systemNamespace, "rollout", "undo", "deployment/connector-webhook")
 		rolledOut(t, "connector-webhook")
+		awaitProduct(t)
 	})
 	rolledOut(t, "connector-webhook")
 	s.kubectl(podManifest("unpulled", uses("good")), "apply", "-f", "-")
@@ -96,6 +107,7 @@ func TestSidecarImageMissing(t *testing.T) {
 // TestOldKubernetes: what kubectl says where there are no such policies. The
 // programs' own words are tested in internal/setup.
 func TestOldKubernetes(t *testing.T) {
+	t.Parallel()
 	answers := map[string]string{
 		"/api": `{"kind": "APIVersions", "versions": ["v1"]}`,
 		"/apis": `{"kind": "APIGroupList", "apiVersion": "v1", "groups": [{"name": "admissionregistration.k8s.io",

@@ -42,6 +42,7 @@ var elsewhere = map[string]string{
 // TestTroubleshooting: whoever does something wrong sees the very sentence that
 // docs/troubleshooting.md explains.
 func TestTroubleshooting(t *testing.T) {
+	t.Parallel()
 	s := newScene(t)
 	looks := make([]func() string, len(troubles))
 	for i, trouble := range troubles {
@@ -57,6 +58,7 @@ func TestTroubleshooting(t *testing.T) {
 // TestEveryTroubleIsShown: nothing in docs/troubleshooting.md is only claimed,
 // and nothing that tests show is missing there.
 func TestEveryTroubleIsShown(t *testing.T) {
+	t.Parallel()
 	var shown []string
 	for _, trouble := range troubles {
 		shown = append(shown, trouble.sentence)
@@ -122,6 +124,7 @@ func kubectl(t *testing.T, stdin string, args ...string) string {
 // TestJobWaitsForItsConnector: a Job that is there before its Connector goes on
 // by itself.
 func TestJobWaitsForItsConnector(t *testing.T) {
+	t.Parallel()
 	s := newScene(t)
 	s.kubectl(jobManifest("list", uses("later"), ""), "apply", "-f", "-")
 	eventually(t, func() bool { return strings.Contains(s.kubectl("", "describe", "job", "list"), "FailedCreate") }, "the Pod is not refused")
