@@ -1,0 +1,183 @@
+package relay
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httputil"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// Answer sends a response to the client: that of Forward, or one of the handler's
+// own. It returns when all of it is sent, or the connection has ended.
+func (x *Exchange) Answer(resp *http.Response) {
+	x.answered = true
+	x.status = resp.StatusCode
+	if resp.StatusCode == http.StatusSwitchingProtocols && x.server != nil {
+		x.switchProtocols(resp)
+		return
+	}
+	if x.server == nil {
+		x.unwatch()
+	}
+	if !x.body.settled() || x.server == nil && x.Request != nil && !x.bodyRead() || x.Request != nil && x.Request.Close {
+		x.close = true
+	}
+	if x.server == nil && resp.Close {
+		x.close = true
+	}
+	if resp.Body == nil {
+		resp.Body = http.NoBody
+	}
+	if err := x.send(resp); err != nil {
+		x.close = true
+		x.abort.call()
+		return
+	}
+}
+
+// inform passes an interim response on (RFC 9110 section 15.2).
+func (x *Exchange) inform(resp *http.Response) error {
+	if !x.Request.ProtoAtLeast(1, 1) {
+		return nil
+	}
+	stripHopByHop(resp.Header)
+	x.writeHead(resp)
+	return x.client.w.Flush()
+}
+
+// send writes the head and the body of a response. Its error is that of either
+// side.
+func (x *Exchange) send(resp *http.Response) error {
+	head := x.Request != nil && x.Request.Method == http.MethodHead
+	bodiless := head || resp.StatusCode == http.StatusNoContent || resp.StatusCode == http.StatusNotModified
+	length := resp.ContentLength
+	chunked := false
+	switch {
+	case bodiless:
+		// A length is that of the body which is not there: it is left as it is.
+	case length >= 0:
+		if resp.Header["Content-Length"] == nil {
+			resp.Header["Content-Length"] = []string{strconv.FormatInt(length, 10)}
+		}
+	case x.Request.ProtoAtLeast(1, 1):
+		chunked = true
+		resp.Header["Transfer-Encoding"] = []string{"chunked"}
+		if len(resp.Trailer) > 0 {
+			resp.Header["Trailer"] = []string{strings.Join(trailerNames(resp), ", ")}
+		}
+	default:
+		x.close = true // the only way to end such a body
+	}
+	if x.close {
+		resp.Header["Connection"] = []string{"close"}
+	}
+	x.writeHead(resp)
+	if !bodiless {
+		if err := x.sendBody(resp, chunked); err != nil {
+			return err
+		}
+	}
+	if x.server != nil {
+		// Before the client has the end, and may have another request.
+		x.server.release(resp)
+	}
+	return x.client.w.Flush()
+}
+
+func trailerNames(resp *http.Response) []string {
+	names := make([]string, 0, len(resp.Trailer))
+	for name := range resp.Trailer {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// writeHead writes into the buffer, whose errors show when it is flushed.
+func (x *Exchange) writeHead(resp *http.Response) {
+	w := x.client.w
+	_, _ = w.WriteString("HTTP/1.1 ")
+	if resp.Status == "" {
+		_, _ = w.WriteString(strconv.Itoa(resp.StatusCode) + " " + http.StatusText(resp.StatusCode))
+	} else {
+		_, _ = w.WriteString(resp.Status)
+	}
+	_, _ = w.WriteString("\r\n")
+	_ = resp.Header.Write(w)
+	_, _ = w.WriteString("\r\n")
+}
+
+func (x *Exchange) sendBody(resp *http.Response, chunked bool) error {
+	w := x.client.w
+	if !chunked {
+		return x.copyBody(w, resp.Body)
+	}
+	chunks := httputil.NewChunkedWriter(w)
+	if err := x.copyBody(chunks, resp.Body); err != nil {
+		return err
+	}
+	if err := chunks.Close(); err != nil {
+		return err
+	}
+	if err := resp.Trailer.Write(w); err != nil {
+		return err
+	}
+	_, err := w.WriteString("\r\n")
+	return err
+}
+
+// copyBody copies a body as it comes. A large buffer is held only while there is
+// something to put into it: a watch may wait for an hour.
+func (x *Exchange) copyBody(w io.Writer, body io.Reader) error {
+	drained := false
+	for {
+		if drained {
+			_, _ = x.server.r.Peek(1) // its error is the next one of body
+		}
+		n, more, err := x.copySome(w, body)
+		x.bytes += int64(n)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		drained = !more && x.server != nil && x.server.r.Buffered() == 0
+	}
+}
+
+// copySome copies once, and reports whether it looks as if there were more.
+func (x *Exchange) copySome(w io.Writer, body io.Reader) (n int, more bool, err error) {
+	buffer := copyBuffers.Get().(*[]byte)
+	defer copyBuffers.Put(buffer)
+	full := len(*buffer)
+	if x.server != nil && x.server.r.Buffered() > 0 {
+		full = bufferSize / 2 // it comes from there, less what was around it
+	}
+	n, err = body.Read(*buffer)
+	if n > 0 {
+		if _, err := w.Write((*buffer)[:n]); err != nil {
+			return n, false, err
+		}
+	}
+	return n, n >= full, err
+}
+
+// copyBuffers have room for the content of a TLS record.
+var copyBuffers = sync.Pool{New: func() any {
+	b := make([]byte, 16<<10)
+	return &b
+}}
+
+// Discard reads a response that is not to be answered with, so that its connection
+// can be used again, or gives it up if it is large.
+func (x *Exchange) Discard(resp *http.Response) {
+	if n, err := io.CopyN(io.Discard, resp.Body, maxDiscard); n == maxDiscard || !errors.Is(err, io.EOF) {
+		x.server.close()
+	}
+	x.server.release(resp)
+}

@@ -1,0 +1,243 @@
+package relay
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/tls"
+	"errors"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+const (
+	bufferSize = 4 << 10
+	// smallHeader is how much of a header is read whatever others send.
+	smallHeader = 8 << 10
+	// maxDiscard is how much of a request body is read that nobody wants, so that
+	// the connection can be used again.
+	maxDiscard = 64 << 10
+	// lingerTimeout is how long a client that is still sending may take to read
+	// the answer, before the connection is closed under it.
+	lingerTimeout = 500 * time.Millisecond
+)
+
+// client is a client's connection.
+type client struct {
+	server *Server
+	conn   *tls.Conn
+	in     boundedReader // conn, for r
+	r      *bufio.Reader
+	w      *bufio.Writer
+	state  atomic.Int32
+}
+
+// The states of a client.
+const (
+	idle    int32 = iota // waits for a request
+	active               // has one
+	closing              // takes no further one
+)
+
+func newClient(s *Server, conn *tls.Conn) *client {
+	c := &client{server: s, conn: conn}
+	c.in = boundedReader{reader: conn, left: math.MaxInt}
+	c.r = bufio.NewReaderSize(&c.in, bufferSize)
+	c.w = bufio.NewWriterSize(conn, bufferSize)
+	return c
+}
+
+// serve takes one request after the other.
+func (c *client) serve(handle Handler) {
+	if err := c.conn.SetDeadline(time.Now().Add(c.server.Limits.HeaderTimeout)); err != nil {
+		return
+	}
+	if err := c.conn.Handshake(); err != nil {
+		answerPlainHTTP(err)
+		return
+	}
+	if err := c.conn.SetWriteDeadline(time.Time{}); err != nil {
+		return
+	}
+	for {
+		req, refusal := c.next()
+		if req == nil && refusal == nil {
+			return
+		}
+		x := &Exchange{Request: req, client: c}
+		if refusal != nil {
+			x.close = true
+			x.Answer(refusal)
+			x.end()
+			return
+		}
+		handle(x)
+		if !x.end() || !c.state.CompareAndSwap(active, idle) {
+			return
+		}
+		if c.server.isDraining() {
+			return
+		}
+	}
+}
+
+func (s *Server) isDraining() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.draining
+}
+
+// next reads a request. Without one and without a refusal the client is gone, or
+// has been idle for too long.
+func (c *client) next() (*http.Request, *http.Response) {
+	limits := &c.server.Limits
+	if c.setReadDeadline(limits.IdleTimeout) != nil {
+		return nil, nil
+	}
+	if _, err := c.r.Peek(1); err != nil || !c.state.CompareAndSwap(idle, active) {
+		return nil, nil
+	}
+	// Most headers are there in one piece. What is left is bounded in time.
+	if there, _ := c.r.Peek(c.r.Buffered()); !bytes.Contains(there, []byte("\r\n\r\n")) {
+		if c.setReadDeadline(limits.HeaderTimeout) != nil {
+			return nil, nil
+		}
+	}
+	c.in.left = min(smallHeader, limits.RequestHeader)
+	c.in.more = c.largeHeader
+	req, err := http.ReadRequest(c.r)
+	exceeded := c.in.left <= 0
+	if c.in.more == nil {
+		c.server.large.Add(-1)
+	}
+	c.in.left = math.MaxInt
+	switch {
+	case err == nil:
+		return c.check(req)
+	case exceeded:
+		return nil, c.server.Refuse(http.StatusRequestHeaderFieldsTooLarge, "the header of the request is too large, or too many large ones come at the same time")
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), isNetwork(err):
+		return nil, nil // nobody is left to tell
+	default:
+		// Without the error, which quotes the request.
+		return nil, c.server.Refuse(http.StatusBadRequest, "this is not an HTTP/1.1 request")
+	}
+}
+
+// largeHeader lets more of a header be read, if not too many are.
+func (c *client) largeHeader() int {
+	rest := c.server.Limits.RequestHeader - smallHeader
+	if rest <= 0 {
+		return 0
+	}
+	if c.server.large.Add(1) > int64(c.server.Limits.LargeHeaders) {
+		c.server.large.Add(-1)
+		return 0
+	}
+	c.in.more = nil
+	return rest
+}
+
+// check is what net/http's Server checks beyond what ReadRequest does.
+func (c *client) check(req *http.Request) (*http.Request, *http.Response) {
+	if req.ProtoMajor != 1 {
+		return nil, c.server.Refuse(http.StatusHTTPVersionNotSupported, "only HTTP/1.1 is spoken here")
+	}
+	if req.ProtoAtLeast(1, 1) && req.Host == "" && req.Method != http.MethodConnect || !httpguts.ValidHostHeader(req.Host) {
+		return nil, c.server.Refuse(http.StatusBadRequest, "the request has no valid Host header")
+	}
+	for name, values := range req.Header {
+		valid := httpguts.ValidHeaderFieldName(name)
+		for _, value := range values {
+			valid = valid && httpguts.ValidHeaderFieldValue(value)
+		}
+		if !valid {
+			return nil, c.server.Refuse(http.StatusBadRequest, "a header of the request is not valid")
+		}
+	}
+	return req, nil
+}
+
+// setReadDeadline is for the next reads of r, which no other goroutine is in.
+func (c *client) setReadDeadline(timeout time.Duration) error {
+	if timeout == 0 {
+		return c.conn.SetReadDeadline(time.Time{})
+	}
+	return c.conn.SetReadDeadline(time.Now().Add(timeout))
+}
+
+// linger lets a client that is still sending read the answer: it would be lost if
+// the connection were closed with something unread in it.
+func (c *client) linger() {
+	if c.conn.CloseWrite() != nil {
+		return
+	}
+	if half, ok := c.conn.NetConn().(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite()
+	}
+	if c.conn.NetConn().SetReadDeadline(time.Now().Add(lingerTimeout)) == nil {
+		_, _ = io.CopyN(io.Discard, c.conn.NetConn(), 1<<20)
+	}
+}
+
+// close ends the connection as TLS wants it, without waiting for the client.
+func (c *client) close() { _ = c.conn.Close() }
+
+// cut ends the connection whatever it is doing.
+func (c *client) cut() {
+	c.state.Store(closing)
+	_ = c.conn.NetConn().Close()
+}
+
+// endIfIdle ends the connection unless it has a request.
+func (c *client) endIfIdle() {
+	if c.state.CompareAndSwap(idle, closing) {
+		_ = c.conn.NetConn().Close()
+	}
+}
+
+// boundedReader stops a header that does not end.
+type boundedReader struct {
+	reader io.Reader
+	left   int        // bytes that may still be read
+	more   func() int // how many more, once they have been
+}
+
+// Read implements io.Reader.
+func (b *boundedReader) Read(p []byte) (int, error) {
+	if b.left <= 0 && b.more != nil {
+		b.left = b.more()
+	}
+	if b.left <= 0 {
+		return 0, io.EOF
+	}
+	if len(p) > b.left {
+		p = p[:b.left]
+	}
+	n, err := b.reader.Read(p)
+	b.left -= n
+	return n, err
+}
+
+// isNetwork reports whether err is one of the connection, a timeout included.
+func isNetwork(err error) bool {
+	var network net.Error
+	return errors.As(err, &network) || errors.Is(err, net.ErrClosed) || isTimeout(err)
+}
+
+func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
+
+// answerPlainHTTP tells a client that speaks HTTP where TLS is wanted.
+func answerPlainHTTP(err error) {
+	var header tls.RecordHeaderError
+	if !errors.As(err, &header) || header.Conn == nil || header.RecordHeader[0] < 'A' || header.RecordHeader[0] > 'Z' {
+		return
+	}
+	_, _ = io.WriteString(header.Conn, "HTTP/1.0 400 Bad Request\r\nConnection: close\r\n\r\nthis port speaks TLS: use https\n")
+}
