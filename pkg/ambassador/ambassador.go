@@ -8,8 +8,8 @@
 // localhost port for an API server with a path prefix. From there on the way is
 // one: route.serve.
 //
-// Requests are parsed and written by net/http on both sides. Everything that
-// decides where a token goes is in route.go, guard.go and upstream.go.
+// Package relay carries the requests. Everything that decides where a token goes is
+// in route.go, guard.go and upstream.go.
 package ambassador
 
 import (
@@ -26,14 +26,16 @@ import (
 
 	"github.com/kube-connector/kube-connector/pkg/connector"
 	"github.com/kube-connector/kube-connector/pkg/credential"
+	"github.com/kube-connector/kube-connector/pkg/relay"
 )
 
 // Bounds on what a client can use up. A request or a response has no bound in
 // time: watches and logs may last.
 const (
-	maxConnections    = 256     // 140 kB each with a watch: all fit into the 64 MiB that injection grants
+	maxConnections    = 1024    // 45 kB each with a watch: all fit into the 64 MiB that injection grants
 	maxConnectHeader  = 4 << 10 // many small lines take several times that
 	maxRequestHeader  = 256 << 10
+	maxLargeHeaders   = 16
 	headerTimeout     = 10 * time.Second // also of the TLS handshake
 	idleClientTimeout = 3 * time.Minute  // longer than clients keep idle connections
 )
@@ -63,12 +65,10 @@ type Ambassador struct {
 	drainTimeout time.Duration
 	routes       []*route
 	front        *http.Server // takes CONNECT
-	inner        *http.Server // serves what is inside the tunnels, and the localhost port
-	tunnels      *tunnelListener
+	inner        relay.Server // serves what is inside the tunnels, and the localhost port
 	localhost    *localhost
 	localTLS     *tls.Config
 	connections  atomic.Int64
-	requests     inFlight // upgraded streams included
 }
 
 // New checks the options and returns an Ambassador that is ready to serve.
@@ -76,7 +76,7 @@ func New(o Options) (*Ambassador, error) {
 	if len(o.Connectors) == 0 {
 		return nil, errors.New("no connector is configured")
 	}
-	a := &Ambassador{log: o.Log, drainTimeout: o.DrainTimeout, tunnels: newTunnelListener()}
+	a := &Ambassador{log: o.Log, drainTimeout: o.DrainTimeout}
 	users := make(map[string]*route)
 	for _, c := range o.Connectors {
 		r, err := newRoute(c, o.Identity, o.Log)
@@ -97,27 +97,22 @@ func New(o Options) (*Ambassador, error) {
 		return nil, err
 	}
 	a.localTLS = serverTLS(leaf)
-	errorLog := serverLog(o.Log)
 	a.front = &http.Server{
-		Handler:           newFront(users, o.Identity.Token(), a.tunnels, o.Log),
+		Handler:           newFront(users, o.Identity.Token(), a.serveTunnel, o.Log),
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleClientTimeout,
 		MaxHeaderBytes:    maxConnectHeader,
 		TLSNextProto:      map[string]func(*http.Server, *tls.Conn, http.Handler){},
-		ErrorLog:          errorLog,
+		ErrorLog:          serverLog(o.Log),
 		// net/http would answer "OPTIONS *" with 200, asking nobody.
 		DisableGeneralOptionsHandler: true,
 	}
-	a.inner = &http.Server{
-		Handler:           http.HandlerFunc(a.serveInner),
-		ConnContext:       withTunnel,
-		ReadHeaderTimeout: headerTimeout,
-		IdleTimeout:       idleClientTimeout,
-		MaxHeaderBytes:    maxRequestHeader,
-		// Not nil, so that net/http does not turn HTTP/2 on.
-		TLSNextProto:                 map[string]func(*http.Server, *tls.Conn, http.Handler){},
-		ErrorLog:                     errorLog,
-		DisableGeneralOptionsHandler: true,
+	a.inner = relay.Server{
+		Limits: relay.Limits{RequestHeader: maxRequestHeader, LargeHeaders: maxLargeHeaders, HeaderTimeout: headerTimeout, IdleTimeout: idleClientTimeout},
+		Refuse: func(code int, message string) *http.Response {
+			return (&statusError{code: code, reason: "BadRequest", message: message}).response()
+		},
+		Log: o.Log,
 	}
 	return a, nil
 }
@@ -132,27 +127,23 @@ type Listeners struct {
 // accepting, lets requests and streams finish within the drain timeout, cuts
 // what is left and returns nil. It closes the listeners.
 func (a *Ambassador) Serve(ctx context.Context, listeners Listeners) error {
-	base, cut := context.WithCancel(context.WithoutCancel(ctx))
-	defer cut()
-	a.inner.BaseContext = func(net.Listener) context.Context { return base }
-
+	base, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var servers sync.WaitGroup
 	defer servers.Wait()
-	failed := make(chan error, len(listeners.Proxy)+len(listeners.Localhost)+1)
-	serve := func(s *http.Server, l net.Listener) {
+	defer stop()
+	failed := make(chan error, len(listeners.Proxy)+len(listeners.Localhost))
+	serve := func(l net.Listener, serve func(net.Listener) error) {
 		servers.Go(func() {
-			if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			if err := serve(l); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 				failed <- fmt.Errorf("serving %s: %w", l.Addr(), err)
 			}
 		})
 	}
-	serve(a.inner, a.tunnels)
 	for _, l := range listeners.Proxy {
-		serve(a.front, &boundedListener{Listener: l, open: &a.connections, most: maxConnections, refusal: tooMany})
+		serve(&boundedListener{Listener: l, open: &a.connections, most: maxConnections, refusal: tooMany}, a.front.Serve)
 	}
 	for _, l := range listeners.Localhost {
-		bounded := &boundedListener{Listener: l, open: &a.connections, most: maxConnections}
-		serve(a.inner, tls.NewListener(bounded, a.localTLS))
+		serve(&boundedListener{Listener: l, open: &a.connections, most: maxConnections}, a.serveLocalhost)
 	}
 	for _, r := range a.routes {
 		servers.Go(func() { r.follow(base) })
@@ -163,39 +154,42 @@ func (a *Ambassador) Serve(ctx context.Context, listeners Listeners) error {
 	case <-ctx.Done():
 	case err = <-failed:
 	}
-	a.drain(cut) //nolint:contextcheck // ctx has ended: it is why we drain
+	a.drain(listeners) //nolint:contextcheck // ctx has ended: it is why we drain
 	return err
 }
 
-// drain ends both servers, in the order in which a request passes them.
-func (a *Ambassador) drain(cut context.CancelFunc) {
+// drain ends the ways in, and then what has come in.
+func (a *Ambassador) drain(listeners Listeners) {
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), a.drainTimeout)
 	defer cancel()
+	for _, l := range listeners.Localhost {
+		l.Close()
+	}
 	a.front.Close() // what it still has are clients that have no tunnel yet
 	complete := a.inner.Shutdown(ctx) == nil
-	// Shutdown does not wait for connections that were upgraded.
-	select {
-	case <-a.requests.none():
-	case <-ctx.Done():
-		complete = false
-	}
-	cut()
-	a.inner.Close()
-	<-a.requests.none()
 	for _, r := range a.routes {
 		r.close()
 	}
 	a.log.Info("drained", "complete", complete, "duration", time.Since(start).String())
 }
 
-// serveInner serves a request from inside a tunnel or to the localhost port.
-func (a *Ambassador) serveInner(w http.ResponseWriter, r *http.Request) {
-	a.requests.begin()
-	defer a.requests.end()
-	if t := tunnelOf(r.Context()); t != nil {
-		t.route.serve(w, r, t)
-		return
+// serveTunnel serves what comes through a tunnel.
+func (a *Ambassador) serveTunnel(conn *tls.Conn, t *tunnel) {
+	a.inner.ServeConn(conn, func(x *relay.Exchange) { t.route.serve(x, t) })
+}
+
+// serveLocalhost serves the clients of the localhost port.
+func (a *Ambassador) serveLocalhost(l net.Listener) error {
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		return err
 	}
-	a.localhost.ServeHTTP(w, r)
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return err
+		}
+		go a.inner.ServeConn(tls.Server(conn, a.localTLS), func(x *relay.Exchange) { a.localhost.serve(x, port) })
+	}
 }

@@ -12,25 +12,19 @@ import (
 	"syscall"
 )
 
-// fail answers a request that got no response. It is ReverseProxy's
-// ErrorHandler.
-func (r *route) fail(w http.ResponseWriter, req *http.Request, err error) {
-	if req.Context().Err() != nil {
-		// The client is gone, or the drain is over. Without an answer: one that
-		// net/http makes up would be a 200.
-		panic(http.ErrAbortHandler)
-	}
-	up := passageOf(req).upstream
+// failure is the answer to a request that got no response.
+func (r *route) failure(err error, up *upstream) *http.Response {
 	refusal, unreachable := explain(err, up)
 	// Cut last: a token of which a part is missing would not be found.
 	refusal.message = fmt.Sprintf("connector %s: %.1000s", r.ref, withoutToken(refusal.message, string(up.snapshot.Token)))
+	r.log.Warn("request failed", "status", refusal.code, "reason", refusal.message)
+	resp := refusal.response()
 	if unreachable {
 		r.outage.begin(refusal, up.snapshot)
 		// The client's next try is a CONNECT, whose refusal it shows.
-		w.Header().Set("Connection", "close")
+		resp.Close = true
 	}
-	r.log.Warn("request failed", "status", refusal.code, "reason", refusal.message)
-	writeStatus(w, refusal)
+	return resp
 }
 
 // explain says what an error on the way to the API server means and who can do

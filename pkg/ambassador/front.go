@@ -3,12 +3,12 @@ package ambassador
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
@@ -22,15 +22,15 @@ const refusalTimeout = 5 * time.Second
 // connection is hijacked: it would relay any other request to anywhere, and its
 // own MITM sends a token to whatever host the inner request names.
 type front struct {
-	users   map[string]*route // by every spelling of the proxy user
-	token   string
-	tunnels *tunnelListener
-	log     *slog.Logger
-	proxy   *goproxy.ProxyHttpServer
+	users map[string]*route // by every spelling of the proxy user
+	token string
+	serve func(*tls.Conn, *tunnel)
+	log   *slog.Logger
+	proxy *goproxy.ProxyHttpServer
 }
 
-func newFront(users map[string]*route, token string, tunnels *tunnelListener, log *slog.Logger) *front {
-	f := &front{users: users, token: token, tunnels: tunnels, log: log, proxy: goproxy.NewProxyHttpServer()}
+func newFront(users map[string]*route, token string, serve func(*tls.Conn, *tunnel), log *slog.Logger) *front {
+	f := &front{users: users, token: token, serve: serve, log: log, proxy: goproxy.NewProxyHttpServer()}
 	f.proxy.Logger = goproxyLog{log}
 	// The constructor has read HTTPS_PROXY and made a Transport that verifies
 	// nothing. No request gets that far; make it impossible too.
@@ -44,11 +44,14 @@ func newFront(users map[string]*route, token string, tunnels *tunnelListener, lo
 
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodConnect {
-		w.Header().Set("Allow", http.MethodConnect)
-		writeStatus(w, &statusError{
+		refusal := &statusError{
 			code: http.StatusMethodNotAllowed, reason: "MethodNotAllowed",
 			message: "this port takes CONNECT only: use it as proxy-url of a kubeconfig whose server is https",
-		})
+		}
+		w.Header().Set("Allow", http.MethodConnect)
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(refusal.code)
+		_, _ = w.Write(refusal.json()) // without a client nobody is left to tell
 		return
 	}
 	f.proxy.ServeHTTP(replayWriter{w}, r)
@@ -110,7 +113,8 @@ func (f *front) open(conn net.Conn, route *route, authority string) {
 		conn.Close()
 		return
 	}
-	f.tunnels.serve(&tunnel{Conn: conn, route: route, authority: authority}, config)
+	// Not in this goroutine: net/http would keep what it has read the CONNECT with.
+	go f.serve(tls.Server(conn, config), &tunnel{route: route, authority: authority})
 }
 
 // refuse answers a CONNECT request. Clients show the reason phrase and hardly
@@ -118,21 +122,10 @@ func (f *front) open(conn net.Conn, route *route, authority string) {
 func refuse(conn net.Conn, r *http.Request, e *statusError) {
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(refusalTimeout))
-	body := e.json()
-	resp := &http.Response{
-		Status:        fmt.Sprintf("%d %s", e.code, reasonPhrase(e.message)),
-		StatusCode:    e.code,
-		ProtoMajor:    1,
-		ProtoMinor:    1,
-		Request:       r,
-		Header:        http.Header{"Content-Type": {"application/json"}},
-		Body:          io.NopCloser(strings.NewReader(string(body))),
-		ContentLength: int64(len(body)),
-		Close:         true,
-	}
-	if e.retry {
-		resp.Header.Set("Retry-After", strconv.Itoa(retryAfter))
-	}
+	resp := e.response()
+	resp.Status = fmt.Sprintf("%d %s", e.code, reasonPhrase(e.message))
+	resp.Request = r
+	resp.Close = true
 	if e.code == http.StatusProxyAuthRequired {
 		resp.Header.Set("Proxy-Authenticate", `Basic realm="connector"`)
 	}

@@ -136,6 +136,7 @@ func rewriteHeader(h http.Header, token string) {
 		}
 	}
 	h.Del("Cookie")
+	h.Del("Forwarded")
 	dropBearerProtocols(h)
 	h.Set("Authorization", "Bearer "+token)
 }

@@ -94,7 +94,7 @@ func TestInnerRequestNamesNoOtherHost(t *testing.T) {
 		"another host":            {"GET /api HTTP/1.1\r\nHost: evil.example\r\n\r\n", 421},
 		"another port":            {"GET /api HTTP/1.1\r\nHost: 127.0.0.1:1\r\n\r\n", 421},
 		"no host":                 {"GET /api HTTP/1.0\r\n\r\n", 421},
-		"empty host":              {"GET /api HTTP/1.1\r\nHost:\r\n\r\n", 421},
+		"empty host":              {"GET /api HTTP/1.1\r\nHost:\r\n\r\n", 400},
 		"absolute form elsewhere": {"GET https://evil.example/api HTTP/1.1\r\nHost: " + host + "\r\n\r\n", 400},
 		"absolute form":           {"GET https://" + host + "/api HTTP/1.1\r\nHost: " + host + "\r\n\r\n", 400},
 		"connect":                 {"CONNECT " + host + " HTTP/1.1\r\nHost: " + host + "\r\n\r\n", 400},

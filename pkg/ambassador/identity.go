@@ -127,6 +127,8 @@ func serverTLS(leaf tls.Certificate) *tls.Config {
 		MinVersion:   tls.VersionTLS12,
 		// HTTP/2 would cost more here, and has no upgrades.
 		NextProtos: []string{"http/1.1"},
+		// Small records first would make the first answers of a connection two.
+		DynamicRecordSizingDisabled: true,
 	}
 }
 

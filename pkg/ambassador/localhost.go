@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/kube-connector/kube-connector/pkg/connector"
+	"github.com/kube-connector/kube-connector/pkg/relay"
 )
 
 // localNames are what a client on the same machine may call it.
@@ -41,34 +42,36 @@ func newLocalhost(routes []*route, token string, log *slog.Logger) *localhost {
 	return l
 }
 
-func (l *localhost) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	m, refusal := l.admit(r)
+// serve handles a request that came to the port.
+func (l *localhost) serve(x *relay.Exchange, port string) {
+	m, refusal := l.admit(x.Request, port)
 	if refusal != nil {
 		l.log.Debug("request refused", "status", refusal.code, "reason", refusal.message)
+		resp := refusal.response()
 		if refusal.code == http.StatusUnauthorized {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="connector-proxy"`)
+			resp.Header.Set("WWW-Authenticate", `Bearer realm="connector-proxy"`)
 		}
-		writeStatus(w, refusal)
+		x.Answer(resp)
 		return
 	}
 	// It names this port, which the API server knows nothing of.
-	r.Header.Del("Origin")
-	m.route.serve(w, r, m)
+	x.Request.Header.Del("Origin")
+	m.route.serve(x, m)
 }
 
 // admit is the connector that a request is for, or why it is refused. Nobody
 // learns which connectors there are without the temporary token.
-func (l *localhost) admit(r *http.Request) (*mount, *statusError) {
+func (l *localhost) admit(r *http.Request, port string) (*mount, *statusError) {
 	// A web page may have its own name resolve to this address (DNS rebinding).
 	// What it cannot do is to name another host than its own.
-	if !isLocal(r, r.Host) {
+	if !isLocal(r.Host, port) {
 		return nil, misdirected(fmt.Sprintf("this port is for %s only, not %.200q", strings.Join(localNames, ", "), r.Host))
 	}
 	for _, origin := range r.Header.Values("Origin") {
 		// Some WebSocket libraries say http where they speak TLS. No page comes
 		// from either: this port serves none.
 		u, err := url.Parse(origin)
-		if err != nil || u.Scheme != "https" && u.Scheme != "http" || !isLocal(r, u.Host) {
+		if err != nil || u.Scheme != "https" && u.Scheme != "http" || !isLocal(u.Host, port) {
 			return nil, forbidden("web pages may not use the connector proxy")
 		}
 	}
@@ -92,16 +95,8 @@ func (l *localhost) admit(r *http.Request) (*mount, *statusError) {
 	return m, nil
 }
 
-// isLocal reports whether authority is this machine at the port that r came to.
-func isLocal(r *http.Request, authority string) bool {
-	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
-	if !ok {
-		return false
-	}
-	_, port, err := net.SplitHostPort(local.String())
-	if err != nil {
-		return false
-	}
+// isLocal reports whether authority is this machine at the port.
+func isLocal(authority, port string) bool {
 	normal, err := normalAuthority(authority)
 	return err == nil && slices.ContainsFunc(localNames, func(name string) bool {
 		return normal == net.JoinHostPort(name, port)

@@ -113,8 +113,8 @@ func TestLocalhostIsForThisMachine(t *testing.T) {
 		"Host: localhost.evil.example:" + port:    421,
 		"Host: 127.0.0.1.evil.example:" + port:    421,
 		"Host: " + r.address.Authority():          421,
-		"Host:":                                   421,
-		"Host: x@127.0.0.1:" + port:               400, // net/http's own
+		"Host:":                                   400,
+		"Host: x@127.0.0.1:" + port:               400,
 		"Host: 127.0.0.1:" + port + ":" + port:    421,
 		"Host: 127.0.0.1:" + port + "\r\nHost: x": 400,
 	} {

@@ -3,16 +3,17 @@ package ambassador
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/http/httputil"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/kube-connector/kube-connector/pkg/connector"
 	"github.com/kube-connector/kube-connector/pkg/credential"
+	"github.com/kube-connector/kube-connector/pkg/relay"
 )
 
 // route is the way of one connector's requests: what clients may ask for, and
@@ -24,7 +25,6 @@ type route struct {
 	source    credential.Source
 	identity  *Identity
 	log       *slog.Logger
-	proxy     *httputil.ReverseProxy
 	upstreams upstreams
 	outage    outage
 	refused   atomic.Pointer[credential.Snapshot] // the last one whose token the server refused
@@ -46,15 +46,6 @@ func newRoute(c Connector, identity *Identity, log *slog.Logger) (*route, error)
 		identity:  identity,
 		log:       log.With("connector", c.Reference.String()),
 		configs:   make(map[string]*tls.Config),
-	}
-	r.proxy = &httputil.ReverseProxy{
-		Rewrite:        rewrite,
-		Transport:      replayer{r},
-		ModifyResponse: r.answer,
-		FlushInterval:  -1, // at once: the next event of a watch may be an hour away
-		BufferPool:     &copyBuffers,
-		ErrorHandler:   r.fail,
-		ErrorLog:       serverLog(r.log),
 	}
 	// Now rather than at the first CONNECT: this is where it would fail.
 	if _, err := r.tlsConfig(authority); err != nil {
@@ -122,48 +113,37 @@ type view interface {
 	relocate(resp *http.Response, address connector.Address)
 }
 
-// passage is a request that the guard has let pass.
-type passage struct {
-	view     view
-	upstream *upstream
-}
-
-type passageKey struct{}
-
-func passageOf(req *http.Request) *passage {
-	return req.Context().Value(passageKey{}).(*passage)
-}
-
 // serve is the one way of all requests, whichever front they came to.
-func (r *route) serve(w http.ResponseWriter, req *http.Request, v view) {
-	start := time.Now()
-	rec := &recorder{replayWriter: replayWriter{w}, ctx: req.Context()}
-	path := req.URL.EscapedPath()
-	defer func() {
-		r.log.Debug("request", "method", req.Method, "path", path,
-			"status", rec.status, "bytes", rec.bytes, "duration", time.Since(start).String())
-	}()
-
+func (r *route) serve(x *relay.Exchange, v view) {
+	if r.log.Enabled(context.Background(), slog.LevelDebug) {
+		start, path := time.Now(), x.Request.URL.EscapedPath()
+		defer func() {
+			r.log.Debug("request", "method", x.Request.Method, "path", path,
+				"status", x.Status(), "bytes", x.Bytes(), "duration", time.Since(start).String())
+		}()
+	}
 	snapshot := r.source.Current()
 	address := r.addressOf(snapshot)
-	if refusal := r.guard(req, v, address); refusal != nil {
-		writeStatus(rec, refusal)
+	if refusal := r.guard(x.Request, v, address); refusal != nil {
+		x.Answer(refusal.response())
 		return
 	}
 	up, err := r.upstreams.of(snapshot, address)
 	if err != nil {
-		writeStatus(rec, unavailable(fmt.Sprintf("connector %s: %v", r.ref, err)))
+		x.Answer(unavailable(fmt.Sprintf("connector %s: %v", r.ref, err)).response())
 		return
 	}
-	r.proxy.ServeHTTP(rec, req.WithContext(context.WithValue(req.Context(), passageKey{}, &passage{v, up})))
-}
-
-// answer is ReverseProxy's ModifyResponse.
-func (r *route) answer(resp *http.Response) error {
-	p := passageOf(resp.Request)
-	p.view.relocate(resp, p.upstream.address)
-	r.advise(resp, p.upstream.snapshot)
-	return nil
+	resp, err := r.forward(x, up)
+	switch {
+	case errors.Is(err, relay.ErrClientGone):
+		return
+	case err != nil:
+		x.Answer(r.failure(err, up))
+		return
+	}
+	v.relocate(resp, up.address)
+	r.advise(resp, up.snapshot)
+	x.Answer(resp)
 }
 
 // follow lets go of connections that a changed address or CA made useless.

@@ -1,7 +1,9 @@
 package ambassador
 
 import (
+	"bytes"
 	"encoding/json"
+	"io"
 	"net/http"
 	"strconv"
 )
@@ -71,18 +73,22 @@ func (e *statusError) json() []byte {
 	return append(data, '\n')
 }
 
-// writeStatus answers a request with e.
-func writeStatus(w http.ResponseWriter, e *statusError) {
+// response is the answer that says e.
+func (e *statusError) response() *http.Response {
 	body := e.json()
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h := http.Header{"Content-Type": {"application/json"}}
 	if e.retry {
 		h.Set("Retry-After", strconv.Itoa(retryAfter))
 	}
 	if e.code == http.StatusUnauthorized || e.code >= http.StatusInternalServerError {
 		warn(h, e.message)
 	}
-	w.WriteHeader(e.code)
-	_, _ = w.Write(body) // without a client nobody is left to tell
+	return &http.Response{
+		StatusCode:    e.code,
+		ProtoMajor:    1,
+		ProtoMinor:    1,
+		Header:        h,
+		Body:          io.NopCloser(bytes.NewReader(body)),
+		ContentLength: int64(len(body)),
+	}
 }

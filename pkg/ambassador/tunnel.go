@@ -2,21 +2,17 @@ package ambassador
 
 import (
 	"bufio"
-	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"sync"
 
 	"github.com/kube-connector/kube-connector/pkg/connector"
 )
 
-// tunnel is the connection of a client whose CONNECT was accepted.
+// tunnel is the API server as a client sees it whose CONNECT was accepted.
 type tunnel struct {
-	net.Conn
 	route     *route
 	authority string // the normal form of what the client asked for
 }
@@ -48,70 +44,9 @@ func (t *tunnel) prefix(req *http.Request, current connector.Address) (string, *
 // what the server says is right.
 func (t *tunnel) relocate(*http.Response, connector.Address) {}
 
-type tunnelKey struct{}
-
-// withTunnel is the ConnContext of the inner server.
-func withTunnel(ctx context.Context, conn net.Conn) context.Context {
-	if t, ok := conn.(*tls.Conn).NetConn().(*tunnel); ok {
-		return context.WithValue(ctx, tunnelKey{}, t)
-	}
-	return ctx
-}
-
-// tunnelOf is the tunnel that a request came through, nil if it came to the
-// localhost port.
-func tunnelOf(ctx context.Context) *tunnel {
-	t, _ := ctx.Value(tunnelKey{}).(*tunnel)
-	return t
-}
-
-// tunnelListener hands tunnels to the inner server as if it had accepted them.
-type tunnelListener struct {
-	conns  chan net.Conn
-	closed chan struct{}
-	once   sync.Once
-}
-
-func newTunnelListener() *tunnelListener {
-	return &tunnelListener{conns: make(chan net.Conn), closed: make(chan struct{})}
-}
-
-// serve hands t over. The server makes the TLS handshake, within its timeout.
-func (l *tunnelListener) serve(t *tunnel, config *tls.Config) {
-	select {
-	case l.conns <- tls.Server(t, config):
-	case <-l.closed:
-		t.Close()
-	}
-}
-
-// Accept implements net.Listener.
-func (l *tunnelListener) Accept() (net.Conn, error) {
-	select {
-	case conn := <-l.conns:
-		return conn, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-// Close implements net.Listener.
-func (l *tunnelListener) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return nil
-}
-
-// Addr implements net.Listener.
-func (l *tunnelListener) Addr() net.Addr { return tunnelAddr{} }
-
-type tunnelAddr struct{}
-
-func (tunnelAddr) Network() string { return "tunnel" }
-func (tunnelAddr) String() string  { return "tunnel" }
-
 // replayWriter is a ResponseWriter whose hijacked connection starts with what
 // the server has already read: clients may send on without waiting for the
-// answer, and neither goproxy nor ReverseProxy looks at the buffered reader.
+// answer, and goproxy does not look at the buffered reader.
 type replayWriter struct{ http.ResponseWriter }
 
 // Unwrap lets http.ResponseController find Flush and the deadlines.
@@ -149,7 +84,7 @@ func (c *replayConn) Read(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
-// CloseWrite keeps half-close, which exec with stdin needs over SPDY.
+// CloseWrite ends what is sent without cutting off what comes.
 func (c *replayConn) CloseWrite() error {
 	half, ok := c.Conn.(interface{ CloseWrite() error })
 	if !ok {

@@ -2,10 +2,7 @@ package ambassador
 
 import (
 	"crypto/tls"
-	"io"
-	"net"
 	"net/http"
-	"net/http/httputil"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -13,38 +10,61 @@ import (
 
 	"github.com/kube-connector/kube-connector/pkg/connector"
 	"github.com/kube-connector/kube-connector/pkg/credential"
+	"github.com/kube-connector/kube-connector/pkg/relay"
 )
 
 // Bounds on the way to the API server. There is none on the time to a response:
 // a request may wait for one as long as its client does.
 const (
-	dialTimeout       = 10 * time.Second
-	handshakeTimeout  = 10 * time.Second
+	dialTimeout       = 10 * time.Second // TLS handshake included
 	idleTimeout       = 45 * time.Second // shorter than servers and load balancers keep them
-	continueTimeout   = time.Second
 	maxIdle           = 128
 	maxResponseHeader = 1 << 20
-	maxDiscard        = 64 << 10 // of a 401 that is not passed on
 )
 
 // upstream is where requests go, and with what token. Address, trust and token
 // are of one Snapshot, so that a token never goes to the address of another.
 type upstream struct {
-	snapshot  *credential.Snapshot
-	address   connector.Address
-	transport *http.Transport
+	snapshot *credential.Snapshot
+	address  connector.Address
+	pool     *relay.Pool
 }
 
-// rewrite pins a request to its upstream. ReverseProxy calls it after it has
-// removed what the client's Connection header named, so the token stays.
-func rewrite(p *httputil.ProxyRequest) {
-	up := passageOf(p.Out).upstream
-	p.Out.URL.Scheme = "https"
+// pin makes a request one for its upstream, with a token. What the client's
+// Connection header named is gone by then, so the token stays.
+func (up *upstream) pin(req *http.Request, token credential.Token) {
+	req.URL.Scheme = "https"
 	// The host as a person would write it: some gateways in front of an API
 	// server know themselves without the default port only.
-	p.Out.URL.Host = strings.TrimSuffix(up.address.Authority(), ":"+defaultPort)
-	p.Out.Host = ""
-	rewriteHeader(p.Out.Header, string(up.snapshot.Token))
+	req.URL.Host = strings.TrimSuffix(up.address.Authority(), ":"+defaultPort)
+	req.Host = ""
+	rewriteHeader(req.Header, string(token))
+}
+
+// forward sends a request on. If the server refuses the token, it looks once
+// whether there is a new one by now.
+func (r *route) forward(x *relay.Exchange, up *upstream) (*http.Response, error) {
+	// A body is gone once it was sent.
+	again := (x.Request.Method == http.MethodGet || x.Request.Method == http.MethodHead) && x.Request.Body == http.NoBody
+	resp, err := x.Forward(up.pool, func(req *http.Request) { up.pin(req, up.snapshot.Token) })
+	if err != nil {
+		return nil, err
+	}
+	r.outage.end()
+	if resp.StatusCode != http.StatusUnauthorized {
+		return resp, nil
+	}
+	fresh := r.source.Current()
+	if fresh == up.snapshot {
+		fresh = r.source.Reload()
+	}
+	// The path has been made for the old address, so a new one is not for this
+	// request.
+	if !again || fresh.Token == "" || fresh.Token == up.snapshot.Token || !up.reaches(fresh, r.addressOf(fresh)) {
+		return resp, nil
+	}
+	x.Discard(resp)
+	return x.Forward(up.pool, func(req *http.Request) { up.pin(req, fresh.Token) })
 }
 
 // upstreams keeps the current upstream of a route.
@@ -70,11 +90,11 @@ func (u *upstreams) of(s *credential.Snapshot, address connector.Address) (*upst
 	}
 	up := &upstream{snapshot: s, address: address}
 	if old != nil && old.reaches(s, address) {
-		up.transport = old.transport // a new token costs no connection
+		up.pool = old.pool // a new token costs no connection
 	} else {
-		up.transport = newTransport(s.CA, address)
+		up.pool = newPool(s.CA, address)
 		if old != nil {
-			old.transport.CloseIdleConnections()
+			old.pool.Close()
 		}
 	}
 	u.current.Store(up)
@@ -93,67 +113,31 @@ func (u *upstreams) retire(s *credential.Snapshot, address connector.Address) {
 	defer u.mu.Unlock()
 	if up := u.current.Load(); up != nil && (s.Token == "" || !up.reaches(s, address)) {
 		u.current.Store(nil)
-		up.transport.CloseIdleConnections()
+		up.pool.Close()
 	}
 }
 
 func (u *upstreams) close() {
 	if up := u.current.Load(); up != nil {
-		up.transport.CloseIdleConnections()
+		up.pool.Close()
 	}
 }
 
-func newTransport(ca string, address connector.Address) *http.Transport {
-	return &http.Transport{
-		// No Proxy: what the environment names is not who the token is for.
-		DialContext: (&net.Dialer{Timeout: dialTimeout}).DialContext,
-		TLSClientConfig: &tls.Config{
+func newPool(ca string, address connector.Address) *relay.Pool {
+	return &relay.Pool{
+		// No proxy: what the environment names is not who the token is for.
+		Address: address.Authority(),
+		TLS: &tls.Config{
 			RootCAs:    trust(ca),
 			ServerName: address.Host(),
 			MinVersion: tls.VersionTLS12,
 			NextProtos: []string{"http/1.1"},
+			// Small records first would make the first answers of a connection two.
+			DynamicRecordSizingDisabled: true,
 		},
-		// Not nil, so that net/http does not turn HTTP/2 on.
-		TLSNextProto:           map[string]func(string, *tls.Conn) http.RoundTripper{},
-		TLSHandshakeTimeout:    handshakeTimeout,
-		IdleConnTimeout:        idleTimeout,
-		ExpectContinueTimeout:  continueTimeout,
-		MaxIdleConns:           maxIdle,
-		MaxIdleConnsPerHost:    maxIdle,
-		MaxResponseHeaderBytes: maxResponseHeader,
-		// What the client asks for and the server sends passes as it is.
-		DisableCompression: true,
+		DialTimeout:    dialTimeout,
+		IdleTimeout:    idleTimeout,
+		MaxIdle:        maxIdle,
+		ResponseHeader: maxResponseHeader,
 	}
-}
-
-// replayer is the RoundTripper of a route. If the server refuses the token, it
-// looks once whether there is a new one by now.
-type replayer struct{ route *route }
-
-// RoundTrip implements http.RoundTripper.
-func (t replayer) RoundTrip(req *http.Request) (*http.Response, error) {
-	used := passageOf(req).upstream
-	resp, err := used.transport.RoundTrip(req)
-	if err != nil {
-		return nil, err
-	}
-	t.route.outage.end()
-	if resp.StatusCode != http.StatusUnauthorized {
-		return resp, nil
-	}
-	fresh := t.route.source.Current()
-	if fresh == used.snapshot {
-		fresh = t.route.source.Reload()
-	}
-	// The path has been made for the old address, so a new one is not for this
-	// request. A body is gone once it was sent.
-	safe := (req.Method == http.MethodGet || req.Method == http.MethodHead) && req.Body == nil
-	if !safe || fresh.Token == "" || fresh.Token == used.snapshot.Token || !used.reaches(fresh, t.route.addressOf(fresh)) {
-		return resp, nil
-	}
-	_, _ = io.CopyN(io.Discard, resp.Body, maxDiscard) // so that the connection can be used again
-	resp.Body.Close()
-	replay := req.Clone(req.Context())
-	replay.Header.Set("Authorization", "Bearer "+string(fresh.Token))
-	return used.transport.RoundTrip(replay)
 }

@@ -3,6 +3,7 @@ package relay
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -58,7 +59,7 @@ func (c *client) serve(handle Handler) {
 	if err := c.conn.SetDeadline(time.Now().Add(c.server.Limits.HeaderTimeout)); err != nil {
 		return
 	}
-	if err := c.conn.Handshake(); err != nil {
+	if err := c.conn.HandshakeContext(context.Background()); err != nil { // within the deadline
 		answerPlainHTTP(err)
 		return
 	}

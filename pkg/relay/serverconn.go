@@ -49,11 +49,11 @@ func (s *serverConn) usable() bool {
 		return false
 	}
 	open := false
-	err := s.raw.Read(func(fd uintptr) bool {
+	// Not Read, which minds the deadline of the last exchange.
+	err := s.raw.Control(func(fd uintptr) {
 		var b [1]byte
 		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 		open = errors.Is(err, syscall.EAGAIN)
-		return true
 	})
 	return err == nil && open
 }
