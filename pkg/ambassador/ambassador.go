@@ -22,6 +22,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/kube-connector/kube-connector/pkg/connector"
@@ -38,6 +39,7 @@ const (
 	maxLargeHeaders   = 16
 	headerTimeout     = 10 * time.Second // also of the TLS handshake
 	idleClientTimeout = 3 * time.Minute  // longer than clients keep idle connections
+	acceptPause       = 50 * time.Millisecond
 )
 
 // Connector is one connector that the ambassador serves.
@@ -187,6 +189,10 @@ func (a *Ambassador) serveLocalhost(l net.Listener) error {
 	}
 	for {
 		conn, err := l.Accept()
+		if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ECONNABORTED) {
+			time.Sleep(acceptPause) // this passes, as net/http's own servers know
+			continue
+		}
 		if err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"unicode"
 )
 
 // Answer sends a response to the client: that of Forward, or one of the handler's
@@ -57,6 +58,8 @@ func (x *Exchange) send(resp *http.Response) error {
 	length := resp.ContentLength
 	chunked := false
 	switch {
+	case resp.StatusCode == http.StatusNoContent:
+		delete(resp.Header, "Content-Length") // RFC 9110 section 8.6
 	case bodiless:
 		// A length is that of the body which is not there: it is left as it is.
 	case length >= 0:
@@ -101,7 +104,7 @@ func trailerNames(resp *http.Response) []string {
 func (x *Exchange) writeHead(resp *http.Response) {
 	w := x.client.w
 	_, _ = w.WriteString("HTTP/1.1 ")
-	if resp.Status == "" {
+	if resp.Status == "" || strings.ContainsFunc(resp.Status, unicode.IsControl) {
 		_, _ = w.WriteString(strconv.Itoa(resp.StatusCode) + " " + http.StatusText(resp.StatusCode))
 	} else {
 		_, _ = w.WriteString(resp.Status)

@@ -78,8 +78,7 @@ func (c *client) serve(handle Handler) {
 			x.end()
 			return
 		}
-		handle(x)
-		if !x.end() || !c.state.CompareAndSwap(active, idle) {
+		if !x.run(handle) || !c.state.CompareAndSwap(active, idle) {
 			return
 		}
 		if c.server.isDraining() {

@@ -38,6 +38,21 @@ func (x *Exchange) Status() int { return x.status }
 // Bytes is how many bytes of a response body the client was sent.
 func (x *Exchange) Bytes() int64 { return x.bytes }
 
+// run has the request handled. It reports whether the connection can have another
+// one.
+func (x *Exchange) run(handle Handler) bool {
+	returned := false
+	defer func() {
+		if !returned { // it panics
+			x.answered = false
+			x.end()
+		}
+	}()
+	handle(x)
+	returned = true
+	return x.end()
+}
+
 // end finishes what the handler has left. It reports whether the connection can
 // have another request.
 func (x *Exchange) end() bool {
@@ -121,7 +136,7 @@ func (x *Exchange) unwatch() {
 	if x.watching == nil {
 		return
 	}
-	_ = x.client.conn.SetReadDeadline(time.Unix(1, 0)) // of a broken connection, reads end anyway
+	_ = x.client.conn.SetReadDeadline(past) // of a broken connection, reads end anyway
 	<-x.watching
 	x.watching = nil
 }

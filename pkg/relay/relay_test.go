@@ -97,6 +97,28 @@ func TestServerClosesWithoutAWord(t *testing.T) {
 	}
 }
 
+// What a server says without being asked is no answer to the next request, even
+// if it came in one record with the answer before.
+func TestUnaskedAnswersAreDropped(t *testing.T) {
+	body := strings.Repeat("x", 10000)
+	o := newOrigin(t, func(w http.ResponseWriter, _ *http.Request) {
+		conn, rw, err := http.NewResponseController(w).Hijack()
+		if !assert.NoError(t, err) {
+			return
+		}
+		defer conn.Close()
+		rw.Flush()
+		// One record, so that package tls has it all.
+		io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n"+body+"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nbad")
+		_, _ = io.Copy(io.Discard, conn)
+	})
+	o.TLS.DynamicRecordSizingDisabled = true
+	f := forwarding(t, o)
+	for range 3 {
+		assert.Equal(t, body, content(t, f.exchange(t, get, "GET")[0]))
+	}
+}
+
 // An answer may come before the body has been read.
 func TestEarlyAnswer(t *testing.T) {
 	o := newOrigin(t, func(w http.ResponseWriter, _ *http.Request) {

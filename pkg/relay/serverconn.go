@@ -16,6 +16,9 @@ import (
 // goroutine is spent on noticing that the client has gone.
 const watchAfter = 100 * time.Millisecond
 
+// past is a deadline that has passed.
+var past = time.Unix(1, 0)
+
 // serverConn is a connection to a server, used by one exchange at a time.
 type serverConn struct {
 	pool  *Pool
@@ -45,7 +48,11 @@ func newServerConn(p *Pool, conn *tls.Conn) *serverConn {
 // usable reports whether an idle connection is still open. A server has nothing
 // to say on it: what can be read is its end, or not an answer to us.
 func (s *serverConn) usable() bool {
-	if s.raw == nil {
+	// After its deadline a read returns what package tls has got, and nothing else.
+	if s.raw == nil || s.conn.SetReadDeadline(past) != nil {
+		return false
+	}
+	if _, err := s.r.Peek(1); !isTimeout(err) {
 		return false
 	}
 	open := false
