@@ -1,13 +1,15 @@
 // Bench measures what the sidecar costs: its memory, the time until it listens,
-// the size of its binary, and what injection adds to the start of a Pod on a
-// real kubelet.
+// the size of its binary, what a request through it costs beside other proxies,
+// and what injection adds to the start of a Pod on a real kubelet.
 //
-// Figures of one machine say little by themselves; the Pod with a sidecar and
-// the one without are measured in turn, and their difference counts.
+// Figures of one machine say little by themselves; proxies are measured in turn,
+// and so are Pods with a sidecar and without, and their ratios and differences
+// count. Figures about proxies go to bench/out, too.
 package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -19,42 +21,97 @@ import (
 
 	"github.com/go-logr/logr"
 	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/kube-connector/kube-connector/bench/proxybench"
 )
 
+// outDir is where figures are written to, below the root of the repository.
+const outDir = "bench/out"
+
 func main() {
-	if err := run(os.Stdout, os.Stderr); err != nil {
+	only := flag.String("only", "", "measure only this `part`: process, proxy or pods")
+	flag.Parse()
+	if err := run(*only, os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(out, progress io.Writer) error {
+// parts are what is measured, in order. Each prints its table at its end.
+var parts = []struct {
+	name    string
+	measure func(ctx context.Context, out, progress io.Writer) error
+}{
+	{"process", reportProcess},
+	{"proxy", reportProxy},
+	{"pods", reportPods},
+}
+
+func run(only string, out, progress io.Writer) error {
 	log.SetLogger(logr.Discard())
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	known := only == ""
+	for _, part := range parts {
+		if only != "" && only != part.name {
+			continue
+		}
+		known = true
+		if err := part.measure(ctx, out, progress); err != nil {
+			return fmt.Errorf("%s: %w", part.name, err)
+		}
+		fmt.Fprintln(out)
+	}
+	if !known {
+		return fmt.Errorf("there is no part %q; the parts are process, proxy and pods", only)
+	}
+	return nil
+}
+
+func reportProcess(ctx context.Context, out, progress io.Writer) error {
 	process, err := measureProcess(ctx, progress)
 	if err != nil {
 		return err
 	}
+	return printTable(out,
+		[]any{"sidecar", "median", "min", "max", "bound"},
+		[]any{"idle RSS, MB", megabytes(process.rss).columns("%.1f"), "8"},
+		[]any{"exec to listening, ms", milliseconds(process.listening).columns("%.1f"), "15"},
+		[]any{"binary, MB", fmt.Sprintf("%.1f\t\t", float64(process.binary)/1e6), "12"})
+}
+
+func reportProxy(ctx context.Context, out, progress io.Writer) error {
+	report, err := proxybench.Measure(ctx, progress)
+	if err != nil {
+		return err
+	}
+	if err := report.Write(outDir); err != nil {
+		return err
+	}
+	return report.Print(out)
+}
+
+func reportPods(ctx context.Context, out, progress io.Writer) error {
 	pods, err := measurePods(ctx, progress)
 	if err != nil {
 		return err
 	}
+	return printTable(out,
+		[]any{"Pod's start, ms", "median", "min", "max", "bound"},
+		[]any{"without sidecar", milliseconds(pods.plain).columns("%.0f"), ""},
+		[]any{"with sidecar", milliseconds(pods.injected).columns("%.0f"), ""},
+		[]any{"difference", milliseconds(pods.difference()).columns("%.0f"), "150"})
+}
+
+// printTable prints rows of cells as a table.
+func printTable(out io.Writer, rows ...[]any) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	row := func(cells ...any) {
-		for _, cell := range cells {
+	for _, row := range rows {
+		for _, cell := range row {
 			fmt.Fprintf(table, "%v\t", cell)
 		}
 		fmt.Fprintln(table)
 	}
-	row("sidecar", "median", "min", "max", "bound")
-	row("idle RSS, MB", megabytes(process.rss).columns("%.1f"), "10")
-	row("exec to listening, ms", milliseconds(process.listening).columns("%.1f"), "30")
-	row("binary, MB", fmt.Sprintf("%.1f\t\t", float64(process.binary)/1e6), "12")
-	row("Pod's start, ms", "", "", "", "")
-	row("without sidecar", milliseconds(pods.plain).columns("%.0f"), "")
-	row("with sidecar", milliseconds(pods.injected).columns("%.0f"), "")
-	row("difference", milliseconds(pods.difference()).columns("%.0f"), "150")
 	return table.Flush()
 }
 
