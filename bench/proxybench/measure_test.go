@@ -1,6 +1,7 @@
 package proxybench
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"os"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/kube-connector/kube-connector/bench/proc"
 )
 
 // TestMeasure measures, shortly, what needs no installation, and looks at
@@ -58,4 +61,30 @@ func TestMeasure(t *testing.T) {
 	var printed strings.Builder
 	require.NoError(t, report.Print(&printed))
 	assert.NotContains(t, printed.String(), "NaN")
+}
+
+// TestWatchesRefused: a proxy that does not take the watches gets a row that
+// says so, and the others are measured all the same.
+func TestWatchesRefused(t *testing.T) {
+	b, err := newBed(t.Context())
+	require.NoError(t, err)
+	defer b.close()
+	refusing := func(ctx context.Context, b *bed) (*proc.Process, *target, error) {
+		process, target, err := startReverseProxy(ctx, b)
+		if err == nil {
+			target.prefix = "/nowhere"
+		}
+		return process, target, err
+	}
+	rows, err := measureWatches(t.Context(), b, plan{watches: 3, events: 1}, []proxy{
+		{name: "refusing", start: refusing}, {name: haproxy, start: startReverseProxy},
+	})
+	require.NoError(t, err)
+	require.Len(t, rows, 2)
+	assert.Equal(t, `0 of 3 watches were opened, then: the answer is "HTTP/1.1 404 Not Found"`, rows[0].Error)
+	assert.True(t, rows[0].RSSEach.none())
+	assert.True(t, rows[0].ToHAProxy.none())
+	assert.Empty(t, rows[1].Error)
+	assert.Positive(t, float64(rows[1].Event))
+	assert.InDelta(t, 1, float64(rows[1].ToHAProxy), 1e-9)
 }
