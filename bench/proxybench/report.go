@@ -25,7 +25,9 @@ type Requests struct {
 	P50         figure `json:"p50_us"`
 	P99         figure `json:"p99_us"`
 	RSSIdle     figure `json:"rss_idle_kb"`
-	RSS         figure `json:"rss_kb"`
+	// RSS is the memory while the connections are open. Memory once taken is
+	// hardly given back between rounds: what counts is the row with the most.
+	RSS figure `json:"rss_kb"`
 	// ToHAProxy is CPU beside HAProxy's.
 	ToHAProxy figure `json:"ratio_to_haproxy"`
 
