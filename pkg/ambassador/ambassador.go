@@ -22,7 +22,6 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/kube-connector/kube-connector/pkg/connector"
@@ -35,8 +34,9 @@ import (
 const (
 	maxConnections    = 1024    // 45 kB each with a watch: all fit into the 64 MiB that injection grants
 	maxConnectHeader  = 4 << 10 // many small lines take several times that
-	maxRequestHeader  = 256 << 10
-	maxLargeHeaders   = 16
+	maxRequestHeader  = 64 << 10
+	maxHeaderLines    = 200
+	maxLargeHeaders   = 16               // up to 1 MB each, if their lines are short
 	headerTimeout     = 10 * time.Second // also of the TLS handshake
 	idleClientTimeout = 3 * time.Minute  // longer than clients keep idle connections
 	acceptPause       = 50 * time.Millisecond
@@ -110,7 +110,7 @@ func New(o Options) (*Ambassador, error) {
 		DisableGeneralOptionsHandler: true,
 	}
 	a.inner = relay.Server{
-		Limits: relay.Limits{RequestHeader: maxRequestHeader, LargeHeaders: maxLargeHeaders, HeaderTimeout: headerTimeout, IdleTimeout: idleClientTimeout},
+		Limits: relay.Limits{RequestHeader: maxRequestHeader, HeaderLines: maxHeaderLines, LargeHeaders: maxLargeHeaders, HeaderTimeout: headerTimeout, IdleTimeout: idleClientTimeout},
 		Refuse: func(code int, message string) *http.Response {
 			return (&statusError{code: code, reason: "BadRequest", message: message}).response()
 		},
@@ -189,8 +189,8 @@ func (a *Ambassador) serveLocalhost(l net.Listener) error {
 	}
 	for {
 		conn, err := l.Accept()
-		if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ECONNABORTED) {
-			time.Sleep(acceptPause) // this passes, as net/http's own servers know
+		if passing := (interface{ Temporary() bool })(nil); errors.As(err, &passing) && passing.Temporary() {
+			time.Sleep(acceptPause) // no more files, say; net/http's servers go on, too
 			continue
 		}
 		if err != nil {

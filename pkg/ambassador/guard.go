@@ -41,6 +41,9 @@ func (r *route) guard(req *http.Request, v view, address connector.Address) *sta
 			return badRequest(fmt.Sprintf("the Kubernetes API upgrades to websocket and SPDY/3.1, not %.50q", protocol))
 		}
 	}
+	if req.Header.Get("Upgrade") != "" && req.Body != http.NoBody {
+		return badRequest("a request that upgrades its connection has no body")
+	}
 	if err := checkPath(req.URL.EscapedPath()); err != nil {
 		return badRequest(err.Error())
 	}

@@ -137,6 +137,9 @@ func (r *route) serve(x *relay.Exchange, v view) {
 	switch {
 	case errors.Is(err, relay.ErrClientGone):
 		return
+	case errors.Is(err, relay.ErrMalformedBody):
+		x.Answer(badRequest(err.Error()).response())
+		return
 	case err != nil:
 		x.Answer(r.failure(err, up))
 		return

@@ -38,7 +38,6 @@ func (up *upstream) pin(req *http.Request, token credential.Token) {
 	// server know themselves without the default port only.
 	req.URL.Host = strings.TrimSuffix(up.address.Authority(), ":"+defaultPort)
 	req.Host = ""
-	req.Trailer = nil // the API has none, and the guard has not seen them
 	rewriteHeader(req.Header, string(token))
 }
 

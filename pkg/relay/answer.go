@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"unicode"
 )
 
 // Answer sends a response to the client: that of Forward, or one of the handler's
@@ -17,6 +16,7 @@ import (
 func (x *Exchange) Answer(resp *http.Response) {
 	x.answered = true
 	x.status = resp.StatusCode
+	x.client.forget(x.Request)
 	if resp.StatusCode == http.StatusSwitchingProtocols && x.server != nil {
 		x.switchProtocols(resp)
 		return
@@ -24,7 +24,7 @@ func (x *Exchange) Answer(resp *http.Response) {
 	if x.server == nil {
 		x.unwatch()
 	}
-	if !x.body.settled() || x.server == nil && x.Request != nil && !x.bodyRead() || x.Request != nil && x.Request.Close {
+	if x.Request != nil && (x.Request.Close || !x.Request.ProtoAtLeast(1, 1) || !x.bodyRead()) || x.client.server.draining.Load() {
 		x.close = true
 	}
 	if x.server == nil && resp.Close {
@@ -46,6 +46,7 @@ func (x *Exchange) inform(resp *http.Response) error {
 		return nil
 	}
 	stripHopByHop(resp.Header)
+	delete(resp.Header, "Content-Length") // RFC 9110 section 8.6
 	x.writeHead(resp)
 	return x.client.w.Flush()
 }
@@ -104,11 +105,9 @@ func trailerNames(resp *http.Response) []string {
 func (x *Exchange) writeHead(resp *http.Response) {
 	w := x.client.w
 	_, _ = w.WriteString("HTTP/1.1 ")
-	if resp.Status == "" || strings.ContainsFunc(resp.Status, unicode.IsControl) {
-		_, _ = w.WriteString(strconv.Itoa(resp.StatusCode) + " " + http.StatusText(resp.StatusCode))
-	} else {
-		_, _ = w.WriteString(resp.Status)
-	}
+	_, _ = w.WriteString(strconv.Itoa(resp.StatusCode))
+	_ = w.WriteByte(' ')
+	_, _ = w.WriteString(http.StatusText(resp.StatusCode)) // not the server's phrase, which may hold anything
 	_, _ = w.WriteString("\r\n")
 	_ = resp.Header.Write(w)
 	_, _ = w.WriteString("\r\n")
@@ -176,11 +175,15 @@ var copyBuffers = sync.Pool{New: func() any {
 	return &b
 }}
 
+// maxDiscard is how much of a response is read that nobody wants, so that the
+// connection can be used again.
+const maxDiscard = 64 << 10
+
 // Discard reads a response that is not to be answered with, so that its connection
 // can be used again, or gives it up if it is large.
 func (x *Exchange) Discard(resp *http.Response) {
-	if n, err := io.CopyN(io.Discard, resp.Body, maxDiscard); n == maxDiscard || !errors.Is(err, io.EOF) {
-		x.server.close()
+	if _, err := io.CopyN(io.Discard, resp.Body, maxDiscard); !errors.Is(err, io.EOF) {
+		resp.Close = true // there is more
 	}
 	x.server.release(resp)
 }

@@ -19,11 +19,6 @@ import (
 
 const (
 	bufferSize = 4 << 10
-	// smallHeader is how much of a header is read whatever others send.
-	smallHeader = 8 << 10
-	// maxDiscard is how much of a request body is read that nobody wants, so that
-	// the connection can be used again.
-	maxDiscard = 64 << 10
 	// lingerTimeout is how long a client that is still sending may take to read
 	// the answer, before the connection is closed under it.
 	lingerTimeout = 500 * time.Millisecond
@@ -37,6 +32,9 @@ type client struct {
 	r      *bufio.Reader
 	w      *bufio.Writer
 	state  atomic.Int32
+	large  bool // has one of the places for large headers
+	// current is the exchange that cut ends.
+	current atomic.Pointer[Exchange]
 }
 
 // The states of a client.
@@ -60,6 +58,7 @@ func (c *client) serve(handle Handler) {
 		return
 	}
 	if err := c.conn.HandshakeContext(context.Background()); err != nil { // within the deadline
+		c.server.Log.Debug("a client's TLS handshake failed", "error", err.Error())
 		answerPlainHTTP(err)
 		return
 	}
@@ -69,6 +68,7 @@ func (c *client) serve(handle Handler) {
 	for {
 		req, refusal := c.next()
 		if req == nil && refusal == nil {
+			c.forget(nil)
 			return
 		}
 		x := &Exchange{Request: req, client: c}
@@ -78,19 +78,11 @@ func (c *client) serve(handle Handler) {
 			x.end()
 			return
 		}
-		if !x.run(handle) || !c.state.CompareAndSwap(active, idle) {
-			return
-		}
-		if c.server.isDraining() {
+		c.current.Store(x)
+		if c.state.Load() == closing || !x.run(handle) || !c.state.CompareAndSwap(active, idle) {
 			return
 		}
 	}
-}
-
-func (s *Server) isDraining() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.draining
 }
 
 // next reads a request. Without one and without a refusal the client is gone, or
@@ -103,25 +95,24 @@ func (c *client) next() (*http.Request, *http.Response) {
 	if _, err := c.r.Peek(1); err != nil || !c.state.CompareAndSwap(idle, active) {
 		return nil, nil
 	}
-	// Most headers are there in one piece. What is left is bounded in time.
+	// Most headers are there in one piece. Others are bounded in time and number.
 	if there, _ := c.r.Peek(c.r.Buffered()); !bytes.Contains(there, []byte("\r\n\r\n")) {
+		if !c.admitLarge() {
+			return nil, c.server.Refuse(http.StatusRequestHeaderFieldsTooLarge, "too many large headers come at the same time")
+		}
 		if c.setReadDeadline(limits.HeaderTimeout) != nil {
 			return nil, nil
 		}
 	}
-	c.in.left = min(smallHeader, limits.RequestHeader)
-	c.in.more = c.largeHeader
+	c.in.left = limits.RequestHeader
 	req, err := http.ReadRequest(c.r)
 	exceeded := c.in.left <= 0
-	if c.in.more == nil {
-		c.server.large.Add(-1)
-	}
 	c.in.left = math.MaxInt
 	switch {
 	case err == nil:
 		return c.check(req)
 	case exceeded:
-		return nil, c.server.Refuse(http.StatusRequestHeaderFieldsTooLarge, "the header of the request is too large, or too many large ones come at the same time")
+		return nil, c.server.Refuse(http.StatusRequestHeaderFieldsTooLarge, "the header of the request is too large")
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), isNetwork(err):
 		return nil, nil // nobody is left to tell
 	default:
@@ -130,18 +121,28 @@ func (c *client) next() (*http.Request, *http.Response) {
 	}
 }
 
-// largeHeader lets more of a header be read, if not too many are.
-func (c *client) largeHeader() int {
-	rest := c.server.Limits.RequestHeader - smallHeader
-	if rest <= 0 {
-		return 0
+// admitLarge waits for one of the places for large headers.
+func (c *client) admitLarge() bool {
+	timeout := time.NewTimer(c.server.Limits.HeaderTimeout)
+	defer timeout.Stop()
+	select {
+	case c.server.large <- struct{}{}:
+		c.large = true
+		return true
+	case <-timeout.C:
+		return false
 	}
-	if c.server.large.Add(1) > int64(c.server.Limits.LargeHeaders) {
-		c.server.large.Add(-1)
-		return 0
+}
+
+// forget lets go of the memory of a request's header, and of its place.
+func (c *client) forget(req *http.Request) {
+	if req != nil {
+		req.Header = nil
 	}
-	c.in.more = nil
-	return rest
+	if c.large {
+		c.large = false
+		<-c.server.large
+	}
 }
 
 // check is what net/http's Server checks beyond what ReadRequest does.
@@ -152,7 +153,9 @@ func (c *client) check(req *http.Request) (*http.Request, *http.Response) {
 	if req.ProtoAtLeast(1, 1) && req.Host == "" && req.Method != http.MethodConnect || !httpguts.ValidHostHeader(req.Host) {
 		return nil, c.server.Refuse(http.StatusBadRequest, "the request has no valid Host header")
 	}
+	lines := 0
 	for name, values := range req.Header {
+		lines += len(values)
 		valid := httpguts.ValidHeaderFieldName(name)
 		for _, value := range values {
 			valid = valid && httpguts.ValidHeaderFieldValue(value)
@@ -160,6 +163,9 @@ func (c *client) check(req *http.Request) (*http.Request, *http.Response) {
 		if !valid {
 			return nil, c.server.Refuse(http.StatusBadRequest, "a header of the request is not valid")
 		}
+	}
+	if lines > c.server.Limits.HeaderLines {
+		return nil, c.server.Refuse(http.StatusRequestHeaderFieldsTooLarge, "the header of the request has too many lines")
 	}
 	return req, nil
 }
@@ -193,6 +199,9 @@ func (c *client) close() { _ = c.conn.Close() }
 func (c *client) cut() {
 	c.state.Store(closing)
 	_ = c.conn.NetConn().Close()
+	if x := c.current.Load(); x != nil {
+		x.abort.call()
+	}
 }
 
 // endIfIdle ends the connection unless it has a request.
@@ -205,15 +214,11 @@ func (c *client) endIfIdle() {
 // boundedReader stops a header that does not end.
 type boundedReader struct {
 	reader io.Reader
-	left   int        // bytes that may still be read
-	more   func() int // how many more, once they have been
+	left   int // bytes that may still be read
 }
 
 // Read implements io.Reader.
 func (b *boundedReader) Read(p []byte) (int, error) {
-	if b.left <= 0 && b.more != nil {
-		b.left = b.more()
-	}
 	if b.left <= 0 {
 		return 0, io.EOF
 	}

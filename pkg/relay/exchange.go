@@ -13,10 +13,15 @@ import (
 // because the Server was shut down.
 var ErrClientGone = errors.New("the client is gone")
 
+// ErrMalformedBody says that a request was given up because its body is not framed
+// as HTTP/1.1 has it.
+var ErrMalformedBody = errors.New("the body of the request is malformed")
+
 // Exchange is a request and its answer.
 type Exchange struct {
 	// Request is as the client sent it, but for the Host header, which is
-	// Request.Host. It is nil where what came was none.
+	// Request.Host. It is nil where what came was none. Its Header is gone once
+	// there is an answer: requests that are answered for hours are many.
 	Request *http.Request
 
 	client   *client
@@ -27,7 +32,8 @@ type Exchange struct {
 	status   int
 	bytes    int64
 
-	body     *requestBody // nil if there is none on its way
+	body     *requestBody // nil if none is on its way
+	sent     bool         // the body is with the server, without having been on its way
 	watching chan struct{}
 	abort    abort
 }
@@ -60,18 +66,15 @@ func (x *Exchange) end() bool {
 		x.server.close() // its response was not read to the end
 	}
 	x.unwatch()
-	if !x.answered || x.abort.called() {
-		x.body.cancel(x.client)
-		return false
+	x.client.forget(x.Request)
+	again := x.answered && !x.close && !x.abort.called()
+	if x.answered && x.close && (x.Request == nil || !x.bodyRead()) {
+		x.client.linger()
 	}
-	if x.close {
-		if x.Request != nil && !x.bodyRead() || x.Request == nil {
-			x.client.linger()
-		}
+	if !again {
 		x.body.cancel(x.client)
-		return false
 	}
-	return true
+	return again
 }
 
 // abort ends what an exchange waits for on the way to the server.
@@ -98,6 +101,15 @@ func (a *abort) call() {
 	if a.stop != nil {
 		a.stop()
 	}
+}
+
+// reason is the error of an exchange that was aborted.
+func (x *Exchange) reason() error {
+	if x.body.done() && x.body != nil && x.body.incoming.err != nil && !isNetwork(x.body.incoming.err) &&
+		!errors.Is(x.body.incoming.err, io.ErrUnexpectedEOF) {
+		return ErrMalformedBody
+	}
+	return ErrClientGone
 }
 
 func (a *abort) called() bool {
@@ -142,20 +154,17 @@ func (x *Exchange) unwatch() {
 }
 
 // bodyRead reports whether the request has been read to its end, after which the
-// next may come. What is left of a small body is read now.
+// next may come. A body that nobody wanted is not waited for.
 func (x *Exchange) bodyRead() bool {
-	if x.body != nil {
+	switch {
+	case x.body != nil:
 		return x.body.settled() && x.body.err == nil
-	}
-	if x.Request.Body == http.NoBody {
+	case x.sent || x.Request.Body == http.NoBody:
 		return true
-	}
-	if x.Request.ContentLength < 0 || x.Request.ContentLength > maxDiscard || x.Request.Header.Get("Expect") != "" {
+	case x.Request.ContentLength < 0 || x.Request.ContentLength > int64(x.client.r.Buffered()):
 		return false
 	}
-	if x.client.setReadDeadline(x.client.server.Limits.HeaderTimeout) != nil {
-		return false
-	}
+	x.sent = true // or as good as
 	_, err := io.Copy(io.Discard, x.Request.Body)
 	return err == nil
 }
@@ -206,6 +215,10 @@ type clientBody struct {
 	complete atomic.Bool
 	err      error
 }
+
+// Close implements io.Closer. net/http's would read what is left, and hide what is
+// wrong with it.
+func (b *clientBody) Close() error { return nil }
 
 // Read implements io.Reader.
 func (b *clientBody) Read(p []byte) (int, error) {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -116,20 +117,26 @@ func (f *front) shutdown(timeout time.Duration) (err error) {
 	return err
 }
 
-var limits = relay.Limits{RequestHeader: 16 << 10, LargeHeaders: 1, HeaderTimeout: patience, IdleTimeout: patience}
+var limits = relay.Limits{RequestHeader: 16 << 10, HeaderLines: 50, LargeHeaders: 1, HeaderTimeout: patience, IdleTimeout: patience}
 
 // forwarding is a relay that passes everything on.
 func forwarding(tb testing.TB, o *origin) *front {
 	tb.Helper()
-	p := o.pool(tb)
-	return newFront(tb, limits, func(x *relay.Exchange) {
+	return newFront(tb, limits, forwardTo(o.pool(tb)))
+}
+
+func forwardTo(p *relay.Pool) relay.Handler {
+	return func(x *relay.Exchange) {
 		resp, err := x.Forward(p, func(req *http.Request) { req.Host = "origin.example" })
-		if err != nil {
+		switch {
+		case err == nil:
+			x.Answer(resp)
+		case errors.Is(err, relay.ErrMalformedBody):
+			x.Answer(answer(http.StatusBadRequest, err.Error()))
+		case !errors.Is(err, relay.ErrClientGone):
 			x.Answer(answer(http.StatusBadGateway, err.Error()))
-			return
 		}
-		x.Answer(resp)
-	})
+	}
 }
 
 func answer(code int, message string) *http.Response {

@@ -140,11 +140,14 @@ func ignoreClosed(err error) error {
 // response.
 //
 // A request without a body may be sent twice, if the connection turns out to have
-// been closed by the server. The error is ErrClientGone, or that of the
-// connection.
+// been closed by the server. The error is ErrClientGone, ErrMalformedBody, or that of
+// the connection.
 func (x *Exchange) Forward(p *Pool, rewrite func(*http.Request)) (*http.Response, error) {
 	req := x.Request
-	x.protocol = requestedProtocol(req.Header)
+	x.protocol = ""
+	if req.Body == http.NoBody { // else what follows it is not the new protocol yet
+		x.protocol = requestedProtocol(req.Header)
+	}
 	trailers := wantsTrailers(req.Header)
 	stripHopByHop(req.Header)
 	if x.protocol != "" {
@@ -157,6 +160,7 @@ func (x *Exchange) Forward(p *Pool, rewrite func(*http.Request)) (*http.Response
 	if _, named := req.Header["User-Agent"]; !named {
 		req.Header["User-Agent"] = nil // or Request.Write would add one of Go's
 	}
+	req.Trailer = nil // who decides on the header does not see what comes after the body
 	if req.Close {
 		x.close, req.Close = true, false // what the client wants of us, not we of the server
 	}
@@ -172,23 +176,23 @@ func (x *Exchange) Forward(p *Pool, rewrite func(*http.Request)) (*http.Response
 				return resp, nil
 			}
 			conn.close()
-			if reused && conn.silent && replayable(req) && !x.abort.called() {
+			if reused && conn.silent && x.replayable() && !x.abort.called() {
 				continue
 			}
 		}
 		if x.abort.called() {
-			err = ErrClientGone
+			err = x.reason()
 		}
 		return nil, err
 	}
 }
 
 // replayable reports whether a request may be sent again if the server has not
-// said a word (RFC 9110 section 9.2.2).
-func replayable(req *http.Request) bool {
-	switch req.Method {
+// said a word (RFC 9110 section 9.2.2). An upgrade may not: exec is a GET.
+func (x *Exchange) replayable() bool {
+	switch x.Request.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions:
-		return req.Body == http.NoBody
+		return x.Request.Body == http.NoBody && x.protocol == ""
 	}
 	return false
 }

@@ -18,9 +18,11 @@ import (
 type Limits struct {
 	// RequestHeader is how long a request's line and header may be, in bytes.
 	RequestHeader int
-	// LargeHeaders is how many headers of more than 8 KiB are read at the same
-	// time; further ones are refused. Clients that send much and never finish must
-	// not use up the memory.
+	// HeaderLines is how many lines it may have: in memory, short ones are many
+	// times their length.
+	HeaderLines int
+	// LargeHeaders is how many requests may have, at the same time, a header that is
+	// over 4 KiB or not there at once, and no answer yet. Further ones wait.
 	LargeHeaders int
 	// HeaderTimeout bounds the TLS handshake, and the reading of a header once
 	// it has begun.
@@ -38,11 +40,13 @@ type Server struct {
 	// Log gets what is a bug.
 	Log *slog.Logger
 
-	large    atomic.Int64 // headers of more than smallHeader being read
-	mu       sync.Mutex
-	clients  map[*client]struct{}
-	draining bool
-	ended    chan struct{} // closed when draining and there are no clients
+	once     sync.Once
+	large    chan struct{} // has an element for each large header
+	draining atomic.Bool
+
+	mu      sync.Mutex
+	clients map[*client]struct{}
+	ended   chan struct{} // closed when draining and there are no clients
 }
 
 // Handler handles one request: it answers it, or forwards it and answers with the
@@ -52,6 +56,7 @@ type Handler func(*Exchange)
 // ServeConn serves a client until its connection ends, and closes it. The TLS
 // handshake is made here.
 func (s *Server) ServeConn(conn *tls.Conn, handle Handler) {
+	s.once.Do(func() { s.large = make(chan struct{}, s.Limits.LargeHeaders) })
 	c := newClient(s, conn)
 	if !s.add(c) {
 		c.close()
@@ -59,19 +64,23 @@ func (s *Server) ServeConn(conn *tls.Conn, handle Handler) {
 	}
 	defer s.remove(c)
 	defer c.close()
+	s.guard(func() { c.serve(handle) })
+}
+
+// guard lets a bug in one request not end the others.
+func (s *Server) guard(f func()) {
 	defer func() {
-		// A bug in one request must not end the others.
 		if p := recover(); p != nil {
 			s.Log.Error(fmt.Sprintf("panic serving a request: %v", p), "stack", string(debug.Stack()))
 		}
 	}()
-	c.serve(handle)
+	f()
 }
 
 func (s *Server) add(c *client) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.draining {
+	if s.draining.Load() {
 		return false
 	}
 	if s.clients == nil {
@@ -85,7 +94,7 @@ func (s *Server) remove(c *client) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.clients, c)
-	if s.draining && len(s.clients) == 0 {
+	if s.ended != nil && len(s.clients) == 0 {
 		close(s.ended)
 	}
 }
@@ -98,7 +107,7 @@ var ErrCut = errors.New("requests were cut off")
 // must be called once. The error is ErrCut.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
-	s.draining = true
+	s.draining.Store(true)
 	s.ended = make(chan struct{})
 	if len(s.clients) == 0 {
 		close(s.ended)

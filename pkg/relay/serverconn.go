@@ -131,9 +131,11 @@ func (s *serverConn) roundTrip(x *Exchange) (*http.Response, error) {
 			return nil, err
 		}
 		switch {
+		case resp.StatusCode < http.StatusContinue:
+			return nil, fmt.Errorf("the server answers with the code %03d, which HTTP does not have", resp.StatusCode)
 		case resp.StatusCode == http.StatusSwitchingProtocols:
 			if got := resp.Header.Get("Upgrade"); x.protocol == "" || !strings.EqualFold(got, x.protocol) {
-				return nil, fmt.Errorf("the server changes to the protocol %.50q, which was not asked for", got)
+				return nil, errors.New("the server changes to a protocol that was not asked for")
 			}
 		case resp.StatusCode < http.StatusOK:
 			if err := x.inform(resp); err != nil {
@@ -153,6 +155,7 @@ func (s *serverConn) send(x *Exchange) error {
 	if req.Body == http.NoBody || req.ContentLength > 0 && req.ContentLength <= int64(x.client.r.Buffered()) {
 		err := req.Write(s.w)
 		if err == nil {
+			x.sent = true
 			err = s.w.Flush()
 		}
 		return err
@@ -162,9 +165,10 @@ func (s *serverConn) send(x *Exchange) error {
 	}
 	x.body = &requestBody{ended: make(chan struct{}), incoming: clientBody{ReadCloser: req.Body}}
 	req.Body = &x.body.incoming
-	go func() {
+	go x.client.server.guard(func() {
 		defer close(x.body.ended)
 		defer x.body.finished.Store(true)
+		x.body.err = errors.New("cut short") // by a bug
 		x.body.err = req.Write(s.w)
 		if x.body.err == nil {
 			x.body.err = s.w.Flush()
@@ -172,7 +176,7 @@ func (s *serverConn) send(x *Exchange) error {
 		if x.body.incoming.err != nil {
 			x.abort.call() // the client's fault; the server's shows in the response
 		}
-	}()
+	})
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 func (x *Exchange) switchProtocols(resp *http.Response) {
 	s, c := x.server, x.client
 	x.close = true
+	delete(resp.Header, "Content-Length")
 	x.writeHead(resp)
 	err := c.w.Flush()
 	x.unwatch()
@@ -23,12 +24,12 @@ func (x *Exchange) switchProtocols(resp *http.Response) {
 		c.cut()
 	}
 	done := make(chan struct{})
-	go func() {
+	go c.server.guard(func() {
 		defer close(done)
 		if pass(s.conn, c.r) != nil {
 			cut()
 		}
-	}()
+	})
 	sent := &counter{Writer: c.conn}
 	if pass(halfCloser{sent, c.conn}, s.r) != nil {
 		cut()
