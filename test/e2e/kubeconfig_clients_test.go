@@ -25,20 +25,27 @@ import (
 )
 
 // localSidecar is a sidecar on this machine, for clients that are not in the
-// images of the tests. It reaches the home cluster, which has a node.
+// images of the tests.
 type localSidecar struct {
 	kubeconfig string
 	config     *clientcmdapi.Config
+	process    *os.Process
 }
 
+// startLocalSidecar starts one that reaches the home cluster, which has a node.
 func startLocalSidecar(t *testing.T, token string) *localSidecar {
+	t.Helper()
+	return startSidecar(t, clusters.Home.Address, clusters.Home.CA, token)
+}
+
+func startSidecar(t *testing.T, address string, ca []byte, token string) *localSidecar {
 	t.Helper()
 	// Short: the path of the ready socket has to fit into 108 bytes.
 	dir, err := os.MkdirTemp("", "sidecar") //nolint:usetesting // t.TempDir is too long
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, os.RemoveAll(dir)) })
 	for path, content := range map[string]string{
-		"credentials/team-a/home/token": token, "credentials/team-a/home/ca.crt": string(clusters.Home.CA), "state/.keep": "",
+		"credentials/team-a/home/token": token, "credentials/team-a/home/ca.crt": string(ca), "state/.keep": "",
 	} {
 		path = filepath.Join(dir, path)
 		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
@@ -50,12 +57,13 @@ func startLocalSidecar(t *testing.T, token string) *localSidecar {
 
 	s := &localSidecar{kubeconfig: filepath.Join(dir, "kubeconfig")}
 	run := exec.CommandContext(context.WithoutCancel(t.Context()), program, "run", "--unsealed",
-		"--connector=team-a/home="+clusters.Home.Address, "--credentials-dir="+filepath.Join(dir, "credentials"),
+		"--connector=team-a/home="+address, "--credentials-dir="+filepath.Join(dir, "credentials"),
 		"--state-dir="+filepath.Join(dir, "state"), "--kubeconfig="+s.kubeconfig,
 		"--proxy-port="+freePort(t), "--localhost-port="+freePort(t))
 	var log bytes.Buffer
 	run.Stderr = &log
 	require.NoError(t, run.Start())
+	s.process = run.Process
 	t.Cleanup(func() {
 		assert.NoError(t, run.Process.Signal(os.Interrupt))
 		assert.NoError(t, run.Wait(), "%s", &log)
