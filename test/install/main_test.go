@@ -81,24 +81,22 @@ func run(ctx context.Context, m *testing.M) (code int, err error) {
 	}
 }
 
-// buildTools builds Helm, and packages the chart.
+// buildTools has Helm built, and packages the chart.
 func buildTools(ctx context.Context, dir string) (err error) {
 	if version, err = product.Version(root); err != nil {
 		return err
 	}
-	helm, chart = filepath.Join(dir, "helm"), filepath.Join(dir, "chart.tgz")
+	if helm, err = cluster.Helm(ctx, os.Stderr); err != nil {
+		return err
+	}
+	chart = filepath.Join(dir, "chart.tgz")
 	absolute, err := filepath.Abs(root)
 	if err != nil {
 		return err
 	}
-	for _, args := range [][]string{
-		// Without its version, Helm takes any cluster for an old one.
-		{"-C", filepath.Join(root, "tools/helm"), "build", "-trimpath", "-o", helm, "helm.sh/helm/v3/cmd/helm"},
-		{"-C", filepath.Join(root, "tools/dist"), "run", ".", "-root", absolute, "-package", chart},
-	} {
-		if output, err := exec.CommandContext(ctx, "go", args...).CombinedOutput(); err != nil {
-			return fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, output)
-		}
+	args := []string{"-C", filepath.Join(root, "tools/dist"), "run", ".", "-root", absolute, "-package", chart}
+	if output, err := exec.CommandContext(ctx, "go", args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, output)
 	}
 	return nil
 }

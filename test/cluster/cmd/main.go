@@ -20,7 +20,7 @@ const usage = `usage:
   cluster up [--name demo] [--install=false]   bring two clusters up and install Kubernetes Connector in one
   cluster down [--name demo]                   take them down and remove everything of them
   cluster binaries                             build the clusters' programs and print their directory
-  cluster runners                              the same for the CI systems that tests run on it`
+  cluster runners                              the same for the CI systems and clients of the tests on it`
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {
@@ -77,6 +77,13 @@ func runners(ctx context.Context) error {
 			return err
 		}
 		fmt.Println(runner.Binaries)
+	}
+	for _, build := range []func(context.Context, io.Writer) (string, error){cluster.Helm, cluster.OldKubectl} {
+		client, err := build(ctx, os.Stderr)
+		if err != nil {
+			return err
+		}
+		fmt.Println(filepath.Dir(client))
 	}
 	return nil
 }
