@@ -18,7 +18,7 @@ func warn(h http.Header, message string) {
 // advise says, beside the server's refusal of the token, whose token that is:
 // the app's kubeconfig looks as if it had one of its own.
 func (r *route) advise(resp *http.Response, snapshot *credential.Snapshot) {
-	if resp.StatusCode != http.StatusUnauthorized {
+	if !refused(resp) {
 		return
 	}
 	message := fmt.Sprintf("connector %s: the cluster refuses the token of the Connector's Secret (401 Unauthorized); put a valid one there", r.ref)

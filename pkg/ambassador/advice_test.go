@@ -40,6 +40,23 @@ func TestRefusedTokenIsExplained(t *testing.T) {
 	assert.Equal(t, 1, strings.Count(r.log.String(), want), "%s", r.log)
 }
 
+// What answers with 401 behind the API server has not refused our token.
+func TestRefusalBehindTheAPIServerIsItsOwn(t *testing.T) {
+	up := newUpstream(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
+	src := newSource(up.snapshot())
+	src.reload = func() { src.set(&credential.Snapshot{CA: up.ca, Token: "fresh"}) }
+	r := start(t, up.address(t, "/prefix"), src)
+	for _, path := range []string{
+		"/api/v1/namespaces/shop/services/https:cart:80/proxy/", "/api/v1/namespaces/shop/pods/cart/proxy", "/api/v1/nodes/one/proxy/metrics",
+	} {
+		resp := r.get(t, "/prefix"+path)
+		assert.Equal(t, http.StatusUnauthorized, resp.StatusCode)
+		assert.Empty(t, warningsOf(t, resp), path)
+	}
+	assert.Len(t, up.requests(), 3, "nothing is sent twice")
+	assert.NotEmpty(t, warningsOf(t, r.get(t, "/prefix/api/v1/namespaces/proxy/pods")))
+}
+
 // Clients that drop the body of an answer show its warnings all the same.
 func TestOwnErrorsAreWarnings(t *testing.T) {
 	up := newUpstream(t, ok)

@@ -6,11 +6,15 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -20,7 +24,9 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/kube-connector/kube-connector/internal/testkit"
+	"github.com/kube-connector/kube-connector/pkg/ambassador"
 	"github.com/kube-connector/kube-connector/pkg/credential"
+	"github.com/kube-connector/kube-connector/pkg/kubeconfig"
 )
 
 func restHTTPClient(c *rest.Config) (*http.Client, error) { return rest.HTTPClientFor(c) }
@@ -332,6 +338,58 @@ func TestDrainIsBounded(t *testing.T) {
 			}
 			assert.GreaterOrEqual(t, time.Since(begin), 2*time.Second, "streams get the time there is")
 			assert.Contains(t, r.log.String(), `"complete":false`)
+		})
+	}
+}
+
+// failing is a listener that has no more files, once.
+type failing struct {
+	net.Listener
+	failed atomic.Bool
+}
+
+func (l *failing) Accept() (net.Conn, error) {
+	if !l.failed.Swap(true) {
+		return nil, &net.OpError{Op: "accept", Net: "tcp", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
+	}
+	return l.Listener.Accept()
+}
+
+func TestAcceptFailsForAMoment(t *testing.T) {
+	for _, mode := range []kubeconfig.Mode{kubeconfig.ModeProxy, kubeconfig.ModeLocalhost} {
+		t.Run(string(mode), func(t *testing.T) {
+			up := newUpstream(t, ok)
+			connectors := []ambassador.Connector{{Reference: cluster, Address: up.address(t, ""), Credential: newSource(up.snapshot())}}
+			r := startOn(t, mode, connectors, &failing{Listener: listen(t)}, &failing{Listener: listen(t)})
+			assert.Equal(t, 200, r.get(t, "/api").StatusCode)
+		})
+	}
+}
+
+// A server that sends the token back is quoted nowhere, not even in part.
+func TestTokenIsNotQuotedInPart(t *testing.T) {
+	token := "secret." + strings.Repeat("0123456789abcdef", 8)
+	for name, answer := range map[string]string{
+		"protocol":    "HTTP/1.1 101 x\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n",
+		"status line": "HTTP/1.1 %s\r\n\r\n",
+		"no HTTP":     "%s\r\n\r\n",
+		"header":      "HTTP/1.1 200 OK\r\n%s\r\n\r\n",
+		"length":      "HTTP/1.1 200 OK\r\nContent-Length: %s\r\n\r\n",
+		"code":        "HTTP/1.1 099 %s\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			up := newUpstream(t, func(w http.ResponseWriter, r *http.Request) {
+				conn, _, err := http.NewResponseController(w).Hijack()
+				if assert.NoError(t, err) {
+					defer conn.Close()
+					fmt.Fprintf(conn, answer, strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
+				}
+			})
+			r := start(t, up.address(t, ""), newSource(&credential.Snapshot{CA: up.ca, Token: credential.Token(token)}))
+			resp := r.get(t, "/api")
+			assert.Equal(t, 502, resp.StatusCode)
+			assert.NotContains(t, body(t, resp), "0123456789")
+			assert.NotContains(t, r.log.String(), "0123456789")
 		})
 	}
 }

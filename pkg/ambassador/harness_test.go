@@ -165,6 +165,18 @@ func startFor(tb testing.TB, mode kubeconfig.Mode, a connector.Address, s creden
 
 func startAll(tb testing.TB, mode kubeconfig.Mode, connectors []ambassador.Connector) *running {
 	tb.Helper()
+	return startOn(tb, mode, connectors, listen(tb), listen(tb))
+}
+
+func listen(tb testing.TB) net.Listener {
+	tb.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(tb, err)
+	return l
+}
+
+func startOn(tb testing.TB, mode kubeconfig.Mode, connectors []ambassador.Connector, proxy, localhost net.Listener) *running {
+	tb.Helper()
 	r := &running{mode: mode, address: connectors[0].Address, log: &testkit.Log{}, stopped: make(chan error, 1)}
 	log := slog.New(slog.NewJSONHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	var err error
@@ -176,10 +188,6 @@ func startAll(tb testing.TB, mode kubeconfig.Mode, connectors []ambassador.Conne
 		DrainTimeout: 2 * time.Second,
 		Log:          log,
 	})
-	require.NoError(tb, err)
-	proxy, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(tb, err)
-	localhost, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(tb, err)
 	r.proxy, r.localhost = proxy.Addr().String(), localhost.Addr().String()
 	ctx, stop := context.WithCancel(context.Background())

@@ -3,6 +3,7 @@ package ambassador
 import (
 	"crypto/tls"
 	"net/http"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -51,7 +52,7 @@ func (r *route) forward(x *relay.Exchange, up *upstream) (*http.Response, error)
 		return nil, err
 	}
 	r.outage.end()
-	if resp.StatusCode != http.StatusUnauthorized {
+	if !refused(resp) {
 		return resp, nil
 	}
 	fresh := r.source.Current()
@@ -122,6 +123,14 @@ func (u *upstreams) close() {
 		up.pool.Close()
 	}
 }
+
+// refused reports whether the API server refuses the token. What is behind a proxy
+// subresource of the API may answer with 401, too.
+func refused(resp *http.Response) bool {
+	return resp.StatusCode == http.StatusUnauthorized && !proxied.MatchString(resp.Request.URL.EscapedPath())
+}
+
+var proxied = regexp.MustCompile(`/(?:pods|services|nodes)/[^/]+/proxy(?:/|$)`)
 
 func newPool(ca string, address connector.Address) *relay.Pool {
 	return &relay.Pool{
