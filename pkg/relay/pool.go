@@ -26,6 +26,8 @@ type Pool struct {
 	MaxIdle int
 	// ResponseHeader is how long a response's line and header may be, in bytes.
 	ResponseHeader int
+	// Counts is where its connections are counted, if it is set.
+	Counts *Counts
 
 	mu     sync.Mutex
 	idle   []*serverConn // the one used last is the last
@@ -124,6 +126,7 @@ func (p *Pool) dial(x *Exchange) (*serverConn, error) {
 	if err := secured.HandshakeContext(ctx); err != nil {
 		return nil, errors.Join(err, ignoreClosed(conn.Close()))
 	}
+	p.Counts.open()
 	return newServerConn(p, secured), nil
 }
 
@@ -177,6 +180,7 @@ func (x *Exchange) Forward(p *Pool, rewrite func(*http.Request)) (*http.Response
 			}
 			conn.close()
 			if reused && conn.silent && x.replayable() && !x.abort.called() {
+				p.Counts.retry()
 				continue
 			}
 		}

@@ -80,7 +80,10 @@ func TestServerClosesIdleConnections(t *testing.T) {
 // The server takes the request and closes without a word: a GET can be sent again,
 // a POST cannot.
 func TestServerClosesWithoutAWord(t *testing.T) {
-	for method, want := range map[string]int{"GET": 200, "POST": 502} {
+	for method, want := range map[string]struct {
+		code                      int
+		retries, handshakes, open int64
+	}{"GET": {200, 1, 2, 1}, "POST": {502, 0, 1, 0}} {
 		t.Run(method, func(t *testing.T) {
 			requests := 0
 			o := newOrigin(t, func(w http.ResponseWriter, r *http.Request) {
@@ -90,10 +93,18 @@ func TestServerClosesWithoutAWord(t *testing.T) {
 				}
 				echo(w, r)
 			})
-			f := forwarding(t, o)
+			pool, counts := o.pool(t), &relay.Counts{}
+			pool.Counts = counts
+			f := newFront(t, limits, forwardTo(pool))
 			require.Equal(t, 200, f.exchange(t, get, "GET")[0].StatusCode)
+			assert.Equal(t, int64(1), counts.Open.Load())
 			resp := f.exchange(t, method+" /b HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", method)[0]
-			assert.Equal(t, want, resp.StatusCode)
+			assert.Equal(t, want.code, resp.StatusCode)
+			assert.Equal(t, want.retries, counts.Retries.Load())
+			assert.Equal(t, want.handshakes, counts.Handshakes.Load())
+			assert.Equal(t, want.open, counts.Open.Load())
+			pool.Close()
+			assert.Zero(t, counts.Open.Load())
 		})
 	}
 }

@@ -67,7 +67,10 @@ func (s *serverConn) usable() bool {
 
 func (s *serverConn) close() {
 	// Not the TLS connection's: it would wait for a write that is stuck.
-	s.once.Do(func() { _ = s.conn.NetConn().Close() })
+	s.once.Do(func() {
+		_ = s.conn.NetConn().Close()
+		s.pool.Counts.close()
+	})
 }
 
 // errHeadTooLong: the server's fault, or its malice.
