@@ -59,7 +59,7 @@ func sidecar(t *testing.T, env []string, args ...string) *exec.Cmd {
 type place struct {
 	t                              *testing.T
 	credentials, state, kubeconfig string
-	port, localhostPort            string
+	port, localhostPort, free      string // ports
 	connectors                     []string
 	more                           []string // arguments
 	log                            *testkit.Log
@@ -72,7 +72,7 @@ func newPlace(t *testing.T, connectors ...string) *place {
 	require.NoError(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	var ports []string
-	for range 2 {
+	for range 3 {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		require.NoError(t, err)
 		defer l.Close()
@@ -82,7 +82,7 @@ func newPlace(t *testing.T, connectors ...string) *place {
 	}
 	p := &place{
 		t: t, credentials: filepath.Join(dir, "c"), state: filepath.Join(dir, "s"), kubeconfig: filepath.Join(dir, "kubeconfig"),
-		port: ports[0], localhostPort: ports[1], connectors: connectors, log: &testkit.Log{},
+		port: ports[0], localhostPort: ports[1], free: ports[2], connectors: connectors, log: &testkit.Log{},
 	}
 	for _, d := range []string{p.credentials, p.state} {
 		require.NoError(t, os.Mkdir(d, 0o755))
@@ -370,6 +370,39 @@ func TestTakenPortIsExplained(t *testing.T) {
 	}
 }
 
+func TestMetrics(t *testing.T) {
+	url, ca := newUpstream(t)
+	p := newPlace(t, "team-a/cluster="+url)
+	p.more = []string{"--metrics-port=" + p.free}
+	p.swap("..1", map[string]string{"token": "token-1", "ca.crt": ca})
+	cmd := p.run()
+	require.Contains(t, p.get(p.client(), url), "token-1")
+	require.Eventually(t, func() bool {
+		resp, err := http.Get("http://127.0.0.1:" + p.free + "/metrics")
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		b, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		assert.NotContains(t, string(b), "token-1")
+		return strings.Contains(string(b), `kube_connector_sidecar_requests_total{connector="team-a/cluster",verb="GET",code="200"} 1`)
+	}, patience, 5*time.Millisecond)
+	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+	require.NoError(t, cmd.Wait(), "exit code 0")
+	http.DefaultClient.CloseIdleConnections()
+}
+
+func TestTakenMetricsPortIsExplained(t *testing.T) {
+	p := newPlace(t, "team-a/cluster=https://api.example")
+	l, err := net.Listen("tcp", ":"+p.free)
+	require.NoError(t, err)
+	defer l.Close()
+	p.more = []string{"--metrics-port=" + p.free}
+	output, err := sidecar(t, nil, p.args()...).CombinedOutput()
+	require.Error(t, err)
+	assert.Contains(t, string(output), ":"+p.free)
+	assert.Contains(t, string(output), "Give --metrics-port another")
+}
+
 func TestBadArguments(t *testing.T) {
 	t.Setenv("KUBERNETES_SERVICE_HOST", "")
 	for name, tc := range map[string]struct {
@@ -388,6 +421,10 @@ func TestBadArguments(t *testing.T) {
 		"port":                      {[]string{"run", "--connector=team-a/x=https://a", "--proxy-port=70000"}, "--proxy-port=70000"},
 		"localhost port":            {[]string{"run", "--connector=team-a/x=https://a", "--localhost-port=0"}, "--localhost-port=0"},
 		"port for both":             {[]string{"run", "--connector=team-a/x=https://a", "--proxy-port=7", "--localhost-port=7"}, "is --proxy-port, too"},
+		"metrics port":              {[]string{"run", "--connector=team-a/x=https://a", "--metrics-port=65536"}, "--metrics-port=65536: must be from 1 to 65535, or 0 for none"},
+		"no metrics port":           {[]string{"run", "--connector=team-a/x=https://a", "--metrics-port=-1"}, "metrics-port"},
+		"metrics at the proxy":      {[]string{"run", "--connector=team-a/x=https://a", "--proxy-port=7", "--metrics-port=7"}, "give each its own"},
+		"metrics at localhost":      {[]string{"run", "--connector=team-a/x=https://a", "--localhost-port=7", "--metrics-port=7"}, "give each its own"},
 		"mode":                      {[]string{"run", "--connector=team-a/x=https://a", "--kubeconfig-mode=both"}, "must be proxy or localhost"},
 		"no directory":              {[]string{"run", "--connector=team-a/x=https://a", "--kubeconfig=/nowhere/kubeconfig"}, "/nowhere is not a directory"},
 		"default missing":           {[]string{"run", "--connector=team-a/x=https://a"}, "/var/run/connector-proxy/kubeconfig is not a directory"},

@@ -33,6 +33,7 @@ type options struct {
 	kubeconfigMode kubeconfig.Mode
 	proxyPort      uint
 	localhostPort  uint
+	metricsPort    uint
 	logLevel       slog.Level
 	drainTimeout   time.Duration
 }
@@ -49,6 +50,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	flags.TextVar(&o.kubeconfigMode, "kubeconfig-mode", kubeconfig.ModeProxy, "which contexts are current: proxy or localhost, for clients that ignore proxy-url")
 	flags.UintVar(&o.proxyPort, "proxy-port", 17443, "the port on localhost that takes CONNECT")
 	flags.UintVar(&o.localhostPort, "localhost-port", 17444, "the port on localhost that takes requests")
+	flags.UintVar(&o.metricsPort, "metrics-port", 0, "the port, on all addresses, that serves metrics to everybody over HTTP; 0 for none")
 	flags.TextVar(&o.logLevel, "log-level", slog.LevelInfo, "debug, info, warn or error")
 	flags.DurationVar(&o.drainTimeout, "drain-timeout", 20*time.Second, "how long requests may take to finish after SIGTERM")
 	if err := parse(flags, args); err != nil {
@@ -71,6 +73,10 @@ func (o *options) check() error {
 		return fmt.Errorf("--localhost-port=%d: must be from 1 to 65535", o.localhostPort)
 	case o.localhostPort == o.proxyPort:
 		return fmt.Errorf("--localhost-port=%d: is --proxy-port, too; give each its own", o.localhostPort)
+	case o.metricsPort > 65535:
+		return fmt.Errorf("--metrics-port=%d: must be from 1 to 65535, or 0 for none", o.metricsPort)
+	case o.metricsPort == o.proxyPort || o.metricsPort == o.localhostPort:
+		return fmt.Errorf("--metrics-port=%d: is --proxy-port or --localhost-port, too; give each its own", o.metricsPort)
 	case o.drainTimeout <= 0 || o.drainTimeout > time.Hour:
 		return fmt.Errorf("--drain-timeout=%s: must be above 0 and at most 1h", o.drainTimeout)
 	}

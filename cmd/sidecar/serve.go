@@ -83,7 +83,7 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	background.Go(func() { directory.Run(ctx) })
-	log.Info("ready", "version", version.String(), "proxy", local(o.proxyPort), "localhost", local(o.localhostPort), "connectors", len(connectors))
+	log.Info("ready", "version", version.String(), "proxy", local(o.proxyPort), "localhost", local(o.localhostPort), "metrics_port", o.metricsPort, "connectors", len(connectors))
 	err = a.Serve(ctx, listeners)
 	log.Info("stopped")
 	return err
@@ -107,7 +107,7 @@ func writeKubeconfigs(o options, identity *ambassador.Identity) error {
 	return nil
 }
 
-// listen opens both ports.
+// listen opens the ports.
 func listen(o options, log *slog.Logger) (l ambassador.Listeners, err error) {
 	if l.Proxy, err = listenOn(o.proxyPort, log); err != nil {
 		return l, err
@@ -116,12 +116,24 @@ func listen(o options, log *slog.Logger) (l ambassador.Listeners, err error) {
 		closeAll(l)
 		return l, err
 	}
+	if o.metricsPort == 0 {
+		return l, nil
+	}
+	// On all addresses: who collects metrics is in no container of this Pod.
+	l.Metrics, err = net.Listen("tcp", fmt.Sprintf(":%d", o.metricsPort))
+	if err != nil {
+		closeAll(l)
+		return l, fmt.Errorf("%w; is the port taken by another container of this Pod? Give --metrics-port another", err)
+	}
 	return l, nil
 }
 
 func closeAll(l ambassador.Listeners) {
 	for _, listener := range slices.Concat(l.Proxy, l.Localhost) {
 		listener.Close()
+	}
+	if l.Metrics != nil {
+		l.Metrics.Close()
 	}
 }
 

@@ -71,6 +71,9 @@ type Ambassador struct {
 	localhost    *localhost
 	localTLS     *tls.Config
 	connections  atomic.Int64
+	metrics      metrics
+	scrapers     atomic.Int64
+	scrapeServer *http.Server
 }
 
 // New checks the options and returns an Ambassador that is ready to serve.
@@ -93,14 +96,14 @@ func New(o Options) (*Ambassador, error) {
 			users[user] = r
 		}
 	}
-	a.localhost = newLocalhost(a.routes, o.Identity.Token(), o.Log)
+	a.localhost = newLocalhost(a.routes, o.Identity.Token(), o.Log, &a.metrics)
 	leaf, err := o.Identity.leaf(localNames...)
 	if err != nil {
 		return nil, err
 	}
 	a.localTLS = serverTLS(leaf)
 	a.front = &http.Server{
-		Handler:           newFront(users, o.Identity.Token(), a.serveTunnel, o.Log),
+		Handler:           newFront(users, o.Identity.Token(), a.serveTunnel, o.Log, &a.metrics),
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleClientTimeout,
 		MaxHeaderBytes:    maxConnectHeader,
@@ -112,10 +115,12 @@ func New(o Options) (*Ambassador, error) {
 	a.inner = relay.Server{
 		Limits: relay.Limits{RequestHeader: maxRequestHeader, HeaderLines: maxHeaderLines, LargeHeaders: maxLargeHeaders, HeaderTimeout: headerTimeout, IdleTimeout: idleClientTimeout},
 		Refuse: func(code int, message string) *http.Response {
+			a.metrics.unrouted.add(verbOther, code, 0)
 			return (&statusError{code: code, reason: "BadRequest", message: message}).response()
 		},
 		Log: o.Log,
 	}
+	a.scrapeServer = a.newScrapeServer()
 	return a, nil
 }
 
@@ -123,6 +128,9 @@ func New(o Options) (*Ambassador, error) {
 type Listeners struct {
 	Proxy     []net.Listener // takes CONNECT
 	Localhost []net.Listener // takes requests, over TLS
+	// Metrics answers GET /metrics to everybody, over plain HTTP. Without it nothing
+	// is counted of requests.
+	Metrics net.Listener
 }
 
 // Serve takes connections from the listeners until ctx is done. Then it stops
@@ -133,13 +141,21 @@ func (a *Ambassador) Serve(ctx context.Context, listeners Listeners) error {
 	var servers sync.WaitGroup
 	defer servers.Wait()
 	defer stop()
-	failed := make(chan error, len(listeners.Proxy)+len(listeners.Localhost))
+	failed := make(chan error, len(listeners.Proxy)+len(listeners.Localhost)+1)
 	serve := func(l net.Listener, serve func(net.Listener) error) {
 		servers.Go(func() {
 			if err := serve(l); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 				failed <- fmt.Errorf("serving %s: %w", l.Addr(), err)
 			}
 		})
+	}
+	if listeners.Metrics != nil {
+		a.metrics.unrouted = newCounts()
+		for _, r := range a.routes {
+			r.counts = newCounts()
+		}
+		defer a.scrapeServer.Close() // of the drain, too, there is something to see
+		serve(&boundedListener{Listener: listeners.Metrics, open: &a.scrapers, most: maxScrapers, refusal: tooMany}, a.scrapeServer.Serve)
 	}
 	for _, l := range listeners.Proxy {
 		serve(&boundedListener{Listener: l, open: &a.connections, most: maxConnections, refusal: tooMany}, a.front.Serve)

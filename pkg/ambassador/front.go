@@ -22,15 +22,16 @@ const refusalTimeout = 5 * time.Second
 // connection is hijacked: it would relay any other request to anywhere, and its
 // own MITM sends a token to whatever host the inner request names.
 type front struct {
-	users map[string]*route // by every spelling of the proxy user
-	token string
-	serve func(*tls.Conn, *tunnel)
-	log   *slog.Logger
-	proxy *goproxy.ProxyHttpServer
+	users   map[string]*route // by every spelling of the proxy user
+	token   string
+	serve   func(*tls.Conn, *tunnel)
+	log     *slog.Logger
+	metrics *metrics
+	proxy   *goproxy.ProxyHttpServer
 }
 
-func newFront(users map[string]*route, token string, serve func(*tls.Conn, *tunnel), log *slog.Logger) *front {
-	f := &front{users: users, token: token, serve: serve, log: log, proxy: goproxy.NewProxyHttpServer()}
+func newFront(users map[string]*route, token string, serve func(*tls.Conn, *tunnel), log *slog.Logger, m *metrics) *front {
+	f := &front{users: users, token: token, serve: serve, log: log, metrics: m, proxy: goproxy.NewProxyHttpServer()}
 	f.proxy.Logger = goproxyLog{log}
 	// The constructor has read HTTPS_PROXY and made a Transport that verifies
 	// nothing. No request gets that far; make it impossible too.
@@ -61,6 +62,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (f *front) handleConnect(host string, ctx *goproxy.ProxyCtx) (*goproxy.ConnectAction, string) {
 	route, authority, refusal := f.admit(ctx.Req)
 	if refusal != nil {
+		f.metrics.refuseConnect(refusal.code)
 		f.log.Debug("CONNECT refused", "status", refusal.code, "reason", refusal.message)
 		return &goproxy.ConnectAction{
 			Action: goproxy.ConnectHijack,

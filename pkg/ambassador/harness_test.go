@@ -134,6 +134,7 @@ type running struct {
 	mode      kubeconfig.Mode
 	proxy     string // host:port
 	localhost string // host:port
+	metrics   string // host:port
 	identity  *ambassador.Identity
 	address   connector.Address
 	log       *testkit.Log
@@ -189,10 +190,11 @@ func startOn(tb testing.TB, mode kubeconfig.Mode, connectors []ambassador.Connec
 		Log:          log,
 	})
 	require.NoError(tb, err)
-	r.proxy, r.localhost = proxy.Addr().String(), localhost.Addr().String()
+	metrics := listen(tb)
+	r.proxy, r.localhost, r.metrics = proxy.Addr().String(), localhost.Addr().String(), metrics.Addr().String()
 	ctx, stop := context.WithCancel(context.Background())
 	r.stop = stop
-	listeners := ambassador.Listeners{Proxy: []net.Listener{proxy}, Localhost: []net.Listener{localhost}}
+	listeners := ambassador.Listeners{Proxy: []net.Listener{proxy}, Localhost: []net.Listener{localhost}, Metrics: metrics}
 	go func() { r.stopped <- amb.Serve(ctx, listeners) }()
 	tb.Cleanup(func() {
 		stop()

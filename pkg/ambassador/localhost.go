@@ -22,9 +22,10 @@ var localNames = []string{"127.0.0.1", "::1", "localhost"}
 // for an API server with a path prefix, https://127.0.0.1:port/namespace/name,
 // and the temporary token for their own.
 type localhost struct {
-	mounts map[string]*mount // by "/namespace/name"
-	token  string
-	log    *slog.Logger
+	mounts  map[string]*mount // by "/namespace/name"
+	token   string
+	log     *slog.Logger
+	metrics *metrics
 }
 
 // mount is where the localhost port has one connector.
@@ -33,8 +34,8 @@ type mount struct {
 	route *route
 }
 
-func newLocalhost(routes []*route, token string, log *slog.Logger) *localhost {
-	l := &localhost{mounts: make(map[string]*mount, len(routes)), token: token, log: log}
+func newLocalhost(routes []*route, token string, log *slog.Logger, m *metrics) *localhost {
+	l := &localhost{mounts: make(map[string]*mount, len(routes)), token: token, log: log, metrics: m}
 	for _, r := range routes {
 		m := &mount{path: "/" + r.ref.String(), route: r}
 		l.mounts[m.path] = m
@@ -52,6 +53,7 @@ func (l *localhost) serve(x *relay.Exchange, port string) {
 			resp.Header.Set("WWW-Authenticate", `Bearer realm="connector-proxy"`)
 		}
 		x.Answer(resp)
+		l.metrics.unrouted.add(verbOf(x.Request), x.Status(), x.Bytes())
 		return
 	}
 	// It names this port, which the API server knows nothing of.

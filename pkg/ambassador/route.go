@@ -29,6 +29,9 @@ type route struct {
 	outage    outage
 	refused   atomic.Pointer[credential.Snapshot] // the last one whose token the server refused
 
+	counts     *counts // nil if nobody reads them
+	tokenSince atomic.Pointer[time.Time]
+
 	mu      sync.Mutex
 	configs map[string]*tls.Config // by host: of the first and of the current address
 }
@@ -122,6 +125,10 @@ func (r *route) serve(x *relay.Exchange, v view) {
 				"status", x.Status(), "bytes", x.Bytes(), "duration", time.Since(start).String())
 		}()
 	}
+	if r.counts != nil {
+		start := r.counts.begin()
+		defer func() { r.counts.end(x, start) }()
+	}
 	snapshot := r.source.Current()
 	address := r.addressOf(snapshot)
 	if refusal := r.guard(x.Request, v, address); refusal != nil {
@@ -149,11 +156,18 @@ func (r *route) serve(x *relay.Exchange, v view) {
 	x.Answer(resp)
 }
 
-// follow lets go of connections that a changed address or CA made useless.
+// follow lets go of connections that a changed address or CA made useless, and
+// notes when a token is new.
 func (r *route) follow(ctx context.Context) {
+	var token credential.Token
 	for {
 		changed := r.source.Changed()
 		snapshot := r.source.Current()
+		if snapshot.Token != token {
+			now := time.Now()
+			r.tokenSince.Store(&now)
+			token = snapshot.Token
+		}
 		r.upstreams.retire(snapshot, r.addressOf(snapshot))
 		select {
 		case <-changed:

@@ -64,6 +64,7 @@ func (r *route) forward(x *relay.Exchange, up *upstream) (*http.Response, error)
 	if !again || fresh.Token == "" || fresh.Token == up.snapshot.Token || !up.reaches(fresh, r.addressOf(fresh)) {
 		return resp, nil
 	}
+	r.counts.retryUnauthorized()
 	x.Discard(resp)
 	return x.Forward(up.pool, func(req *http.Request) { up.pin(req, fresh.Token) })
 }
@@ -72,6 +73,7 @@ func (r *route) forward(x *relay.Exchange, up *upstream) (*http.Response, error)
 type upstreams struct {
 	current atomic.Pointer[upstream]
 	mu      sync.Mutex // held to replace it
+	counts  relay.Counts
 }
 
 // of is the upstream for a Snapshot. The error says, to a person, what is
@@ -94,6 +96,7 @@ func (u *upstreams) of(s *credential.Snapshot, address connector.Address) (*upst
 		up.pool = old.pool // a new token costs no connection
 	} else {
 		up.pool = newPool(s.CA, address)
+		up.pool.Counts = &u.counts
 		if old != nil {
 			old.pool.Close()
 		}
