@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -301,7 +302,8 @@ func (r *running) raw(t *testing.T, request string) *http.Response {
 	conn := r.open(t)
 	_, err := io.WriteString(conn, request)
 	require.NoError(t, err)
-	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	method, _, _ := strings.Cut(request, " ")
+	resp, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
 	require.NoError(t, err)
 	t.Cleanup(func() { resp.Body.Close() })
 	return resp
