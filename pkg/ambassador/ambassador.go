@@ -206,7 +206,7 @@ func (a *Ambassador) serveLocalhost(l net.Listener) error {
 	for {
 		conn, err := l.Accept()
 		if passing := (interface{ Temporary() bool })(nil); errors.As(err, &passing) && passing.Temporary() {
-			time.Sleep(acceptPause) // no more files, say; net/http's servers go on, too
+			<-time.After(acceptPause) // no more files, say; net/http's servers go on, too
 			continue
 		}
 		if err != nil {
