@@ -245,7 +245,8 @@ func TestTokenAgeAndRetries(t *testing.T) {
 	src := newSource(up.snapshot())
 	r := start(t, up.address(t, ""), src)
 	const age = prefix + `token_age_seconds{connector="team-a/cluster"}`
-	require.Eventually(t, func() bool { return r.scrape(t)[age] > 0 }, patience, time.Millisecond)
+	// More than a scrape takes, to tell the ages of two tokens apart.
+	require.Eventually(t, func() bool { return r.scrape(t)[age] > 0.25 }, patience, 10*time.Millisecond)
 
 	changed := time.Now()
 	src.reload = func() { src.set(&credential.Snapshot{CA: up.ca, Token: "fresh"}) }
