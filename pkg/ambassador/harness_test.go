@@ -34,7 +34,10 @@ const (
 	patience  = 10 * time.Second // of every wait for a condition
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// For half a second after a refused header, net/http waits for the client.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
+}
 
 // upstream is an API server with a CA of its own that records what it gets.
 type upstream struct {

@@ -99,7 +99,7 @@ func TestRequestsAreCounted(t *testing.T) {
 			for _, tc := range []struct{ method, path, more, verb, code string }{
 				{"GET", "/api", "", "GET", "200"},
 				{"GET", "/api", "", "GET", "200"},
-				{"HEAD", "/api", "", "HEAD", "200"},
+				{"HEAD", "/api", "Connection: close\r\n", "HEAD", "200"},
 				{"GET", "/api?watch=true", "", "watch", "200"},
 				{"GET", "/api?x=y&watch=1&watch=0", "", "watch", "200"},
 				{"GET", "/api?watch", "", "watch", "200"},
@@ -312,7 +312,7 @@ func TestMetricsPortServesNothingElse(t *testing.T) {
 		"CONNECT " + r.host() + " HTTP/1.1":                          404,
 		"GET /metrics HTTP/1.1\r\nX: " + strings.Repeat("x", 10<<10): 431,
 	} {
-		assert.Equal(t, code, ask(line+"\r\nHost: x\r\nProxy-Authorization: "+r.authorization()+"\r\n\r\n").StatusCode, line)
+		assert.Equal(t, code, ask(line+"\r\nHost: x\r\nConnection: close\r\nProxy-Authorization: "+r.authorization()+"\r\n\r\n").StatusCode, line)
 	}
 	assert.Empty(t, up.requests())
 
