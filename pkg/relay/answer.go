@@ -24,7 +24,7 @@ func (x *Exchange) Answer(resp *http.Response) {
 	if x.server == nil {
 		x.unwatch()
 	}
-	if x.Request != nil && (x.Request.Close || !x.Request.ProtoAtLeast(1, 1) || !x.bodyRead()) || x.client.server.draining.Load() {
+	if x.Request != nil && (x.Request.Close || !x.bodyRead()) || x.client.server.draining.Load() {
 		x.close = true
 	}
 	if x.server == nil && resp.Close {
@@ -40,9 +40,12 @@ func (x *Exchange) Answer(resp *http.Response) {
 	}
 }
 
+// old reports whether the client speaks HTTP/1.0.
+func (x *Exchange) old() bool { return x.Request != nil && !x.Request.ProtoAtLeast(1, 1) }
+
 // inform passes an interim response on (RFC 9110 section 15.2).
 func (x *Exchange) inform(resp *http.Response) error {
-	if !x.Request.ProtoAtLeast(1, 1) {
+	if x.old() {
 		return nil
 	}
 	stripHopByHop(resp.Header)
@@ -67,7 +70,7 @@ func (x *Exchange) send(resp *http.Response) error {
 		if resp.Header["Content-Length"] == nil {
 			resp.Header["Content-Length"] = []string{strconv.FormatInt(length, 10)}
 		}
-	case x.Request.ProtoAtLeast(1, 1):
+	case !x.old():
 		chunked = true
 		resp.Header["Transfer-Encoding"] = []string{"chunked"}
 		if len(resp.Trailer) > 0 {
@@ -76,8 +79,11 @@ func (x *Exchange) send(resp *http.Response) error {
 	default:
 		x.close = true // the only way to end such a body
 	}
-	if x.close {
+	switch {
+	case x.close:
 		resp.Header["Connection"] = []string{"close"}
+	case x.old():
+		resp.Header["Connection"] = []string{"keep-alive"} // it has asked for that
 	}
 	x.writeHead(resp)
 	if !bodiless {
@@ -104,7 +110,11 @@ func trailerNames(resp *http.Response) []string {
 // writeHead writes into the buffer, whose errors show when it is flushed.
 func (x *Exchange) writeHead(resp *http.Response) {
 	w := x.client.w
-	_, _ = w.WriteString("HTTP/1.1 ")
+	if x.old() {
+		_, _ = w.WriteString("HTTP/1.0 ")
+	} else {
+		_, _ = w.WriteString("HTTP/1.1 ")
+	}
 	_, _ = w.WriteString(strconv.Itoa(resp.StatusCode))
 	_ = w.WriteByte(' ')
 	_, _ = w.WriteString(http.StatusText(resp.StatusCode)) // not the server's phrase, which may hold anything

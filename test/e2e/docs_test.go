@@ -45,6 +45,7 @@ func TestDocs(t *testing.T) {
 	require.NoError(t, err)
 	all, err := docs.Find(os.DirFS(root))
 	require.NoError(t, err)
+	caches := goCaches(t)
 	for _, document := range all {
 		script, err := docs.Script(document, all)
 		require.NoError(t, err)
@@ -59,7 +60,7 @@ func TestDocs(t *testing.T) {
 			defer cancel()
 			bash := exec.CommandContext(ctx, "bash", "-c", script)
 			bash.Dir = dir
-			bash.Env = append(os.Environ(),
+			bash.Env = append(append(os.Environ(), caches...),
 				"HOME="+dir,
 				"KUBECONFIG="+filepath.Join(dir, ".kube", "config"),
 				"PATH="+filepath.Dir(clusters.Kubectl)+":"+os.Getenv("PATH"))
@@ -69,6 +70,17 @@ func TestDocs(t *testing.T) {
 			assert.True(t, strings.HasSuffix(string(output), docs.End+"\n"), "the commands end before the document does")
 		})
 	}
+}
+
+// goCaches are settings by which Go in another home downloads nothing: a mirror may
+// be out of reach while the clusters' networks are there.
+func goCaches(t *testing.T) []string {
+	t.Helper()
+	output, err := exec.CommandContext(t.Context(), "go", "env", "GOMODCACHE", "GOCACHE").Output()
+	require.NoError(t, err)
+	lines := strings.Fields(string(output))
+	require.Len(t, lines, 2)
+	return []string{"GOMODCACHE=" + lines[0], "GOCACHE=" + lines[1]}
 }
 
 // checkManifests asks the API server what it thinks of a document's objects, as
