@@ -82,6 +82,9 @@ func (c *client) serve(handle Handler) {
 		if c.state.Load() == closing || !x.run(handle) || !c.state.CompareAndSwap(active, idle) {
 			return
 		}
+		if c.server.draining.Load() {
+			return // Shutdown may have seen it before it was idle
+		}
 	}
 }
 

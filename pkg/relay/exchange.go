@@ -103,19 +103,21 @@ func (a *abort) call() {
 	}
 }
 
-// reason is the error of an exchange that was aborted.
-func (x *Exchange) reason() error {
-	if x.body.done() && x.body != nil && x.body.incoming.err != nil && !isNetwork(x.body.incoming.err) &&
-		!errors.Is(x.body.incoming.err, io.ErrUnexpectedEOF) {
-		return ErrMalformedBody
-	}
-	return ErrClientGone
-}
-
 func (a *abort) called() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.done
+}
+
+// reason is the error of an exchange that was aborted.
+func (x *Exchange) reason() error {
+	if x.body != nil && x.body.done() {
+		err := x.body.incoming.err
+		if err != nil && !isNetwork(err) && !errors.Is(err, io.ErrUnexpectedEOF) {
+			return ErrMalformedBody
+		}
+	}
+	return ErrClientGone
 }
 
 // watch starts to notice when the client goes away. It reports whether that is
