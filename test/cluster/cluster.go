@@ -54,7 +54,7 @@ func Up(ctx context.Context, config Config) (*Cluster, error) {
 	if err := checkRoot(); err != nil {
 		return nil, err
 	}
-	l, err := lockInstance(i)
+	l, err := lockInstance(ctx, i)
 	if err != nil {
 		return nil, err
 	}
@@ -67,9 +67,16 @@ func Up(ctx context.Context, config Config) (*Cluster, error) {
 	return c, nil
 }
 
+// releaseTimeout is how long the lock of a process that was killed may stay: one
+// that it had just forked has it until that begins its own program.
+const releaseTimeout = 2 * time.Second
+
 // lockInstance keeps everybody else from changing the instance.
-func lockInstance(i instance) (*lock, error) {
-	l, err := tryLock(i.lockFile())
+func lockInstance(ctx context.Context, i instance) (l *lock, err error) {
+	err = poll(ctx, releaseTimeout, func(context.Context) error {
+		l, err = tryLock(i.lockFile())
+		return err
+	})
 	if held := (*heldError)(nil); errors.As(err, &held) {
 		return nil, fmt.Errorf("cluster %s is in use by %s; wait for it to end, or end it", i.name, held.holder)
 	}
@@ -265,7 +272,7 @@ func Down(ctx context.Context, name string, progress io.Writer) error {
 	if err := checkRoot(); err != nil {
 		return err
 	}
-	l, err := lockInstance(i)
+	l, err := lockInstance(ctx, i)
 	if err != nil {
 		return err
 	}
