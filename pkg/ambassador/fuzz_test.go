@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/kube-connector/kube-connector/pkg/ambassador"
 	"github.com/kube-connector/kube-connector/pkg/kubeconfig"
@@ -129,6 +130,58 @@ func FuzzLocalhostRequest(f *testing.F) {
 			if strings.Contains(strings.Join(values, ","), r.identity.Token()) {
 				t.Fatalf("%q: the temporary token goes on in %s", request, name)
 			}
+		}
+	})
+}
+
+// Whatever is asked of the proxy port, a tunnel opens to the connector's own
+// authority only, and only for whoever shows the temporary token; the API server
+// notices nothing of it.
+func FuzzConnect(f *testing.F) {
+	up := newUpstream(f, ok)
+	r := startFor(f, kubeconfig.ModeProxy, address(f, "https://api.example.com:6443"), newSource(up.snapshot()))
+	for _, authority := range []string{
+		"api.example.com:6443", "API.example.com.:6443", "api.example.com", "evil.example:6443", "api.example.com:6443/", "https://api.example.com:6443",
+		"evil@api.example.com:6443", "api.example.com:06443", "[::1]:6443", "*", "/",
+	} {
+		f.Add("CONNECT", authority, "", true)
+		f.Add("CONNECT", authority, "Host: api.example.com:6443", false)
+		f.Add("GET", authority, "X: y", true)
+	}
+	f.Fuzz(func(t *testing.T, method, authority, header string, authorized bool) {
+		request := method + " " + authority + " HTTP/1.1\r\nHost: x\r\n" + header + "\r\n"
+		if authorized {
+			request += "Proxy-Authorization: " + r.authorization() + "\r\n"
+		}
+		conn, err := net.Dial("tcp", r.proxy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if err := conn.SetDeadline(time.Now().Add(time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(conn, request+"\r\n"); err != nil {
+			return // refused before it was read
+		}
+		resp, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: http.MethodConnect})
+		if err != nil {
+			return // there is more to wait for, or nothing to say
+		}
+		resp.Body.Close()
+		if resp.StatusCode >= 300 {
+			return
+		}
+		first, _, _ := strings.Cut(request, "\r\n")
+		fields := strings.Fields(first)
+		if len(fields) != 3 || fields[0] != "CONNECT" || !strings.Contains(request, r.authorization()) {
+			t.Fatalf("%q: %s", request, resp.Status)
+		}
+		if normal, err := ambassador.NormalAuthority(fields[1]); err != nil || normal != "api.example.com:6443" {
+			t.Fatalf("%q opens a tunnel", request)
+		}
+		if len(up.requests()) > 0 {
+			t.Fatalf("%q reaches the API server", request)
 		}
 	})
 }
