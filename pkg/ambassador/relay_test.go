@@ -5,10 +5,13 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -262,6 +265,67 @@ func TestRotation(t *testing.T) {
 			assert.Equal(t, first.requests()[0].RemoteAddr, first.requests()[1].RemoteAddr, "a new token costs no connection")
 			require.Len(t, second.requests(), 1)
 			assert.Equal(t, "Bearer third", second.requests()[0].Header.Get("Authorization"))
+		})
+	}
+}
+
+// While token, CA and address change all the time, and each stays valid, no request
+// fails, and none comes with the token of another server.
+func TestRotationUnderLoad(t *testing.T) {
+	for mode, start := range modes {
+		t.Run(mode, func(t *testing.T) {
+			var mixed atomic.Int32
+			serve := func(token string) http.HandlerFunc {
+				return func(w http.ResponseWriter, r *http.Request) {
+					if !strings.HasPrefix(r.Header.Get("Authorization"), "Bearer "+token) {
+						mixed.Add(1)
+					}
+					content, err := io.ReadAll(r.Body)
+					assert.NoError(t, err)
+					_, _ = w.Write(content)
+				}
+			}
+			one, two := newUpstream(t, serve("one")), newUpstream(t, serve("two"))
+			snapshots := []*credential.Snapshot{
+				{CA: one.ca, Token: "one.first", Address: one.address(t, "")},
+				{CA: one.ca, Token: "one.second", Address: one.address(t, "")},
+				{CA: one.ca + two.ca, Token: "one.second", Address: one.address(t, "")},
+				{CA: one.ca + two.ca, Token: "two", Address: two.address(t, "/below")},
+			}
+			src := newSource(snapshots[0])
+			r := start(t, one.address(t, ""), src)
+			var clients sync.WaitGroup
+			for range 8 {
+				client := r.client(t)
+				clients.Go(func() {
+					for n := range 50 {
+						sent := n * 100
+						resp, err := client.Post(r.url("/api"), "text/plain", strings.NewReader(strings.Repeat("x", sent)))
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						got, err := io.ReadAll(resp.Body)
+						if err = errors.Join(err, resp.Body.Close()); err != nil || resp.StatusCode != http.StatusOK || len(got) != sent {
+							t.Errorf("%s, %d of %d bytes, %v", resp.Status, len(got), sent, err)
+						}
+					}
+				})
+			}
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				clients.Wait()
+			}()
+			for n := 1; ; n++ {
+				select {
+				case <-done:
+					assert.Zero(t, mixed.Load(), "a token went to another server")
+					return
+				case <-time.After(time.Millisecond):
+					src.set(snapshots[n%len(snapshots)])
+				}
+			}
 		})
 	}
 }
