@@ -80,9 +80,9 @@ func (x *Exchange) send(resp *http.Response) error {
 		x.close = true // the only way to end such a body
 	}
 	switch {
-	case x.close:
+	case x.close && !x.old(): // for which that goes without saying
 		resp.Header["Connection"] = []string{"close"}
-	case x.old():
+	case !x.close && x.old():
 		resp.Header["Connection"] = []string{"keep-alive"} // it has asked for that
 	}
 	x.writeHead(resp)

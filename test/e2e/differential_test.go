@@ -132,7 +132,7 @@ func reads(at string) []request {
 		{name: "/openapi/v2", path: "/openapi/v2", status: ok},
 		{name: "/openapi/v2, compressed", path: "/openapi/v2", header: map[string]string{"Accept-Encoding": "gzip"}, status: ok},
 		{name: "/openapi/v2, protobuf", path: "/openapi/v2", header: accept("application/com.github.proto-openapi.spec.v2@v1.0+protobuf"), status: ok},
-		{name: "/openapi/v3", path: "/openapi/v3", status: ok},
+		{name: "/openapi/v3", path: "/openapi/v3", status: ok, changes: true}, // Last-Modified is now
 		{name: "redirect", path: "/openapi/v3/api/v1?hash=old", status: http.StatusMovedPermanently},
 		{name: "options", method: http.MethodOptions, path: objects, status: http.StatusMethodNotAllowed},
 	}

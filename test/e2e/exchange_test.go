@@ -143,6 +143,10 @@ func (o *tour) normalize(t *testing.T, r request, resp *http.Response, got *answ
 		}
 		if got.Length >= 0 {
 			got.Length = 0 // a resourceVersion may be longer by a digit
+			got.Header.Del("Content-Length")
+		}
+		if got.Header.Get("Last-Modified") != "" {
+			got.Header.Set("Last-Modified", "TIME")
 		}
 	}
 	if got.Broken {
