@@ -21,7 +21,7 @@ const (
 	bufferSize = 4 << 10
 	// lingerTimeout is how long a client that is still sending may take to read
 	// the answer, before the connection is closed under it.
-	lingerTimeout = 500 * time.Millisecond
+	lingerTimeout = 2 * time.Second
 )
 
 // client is a client's connection.
@@ -191,7 +191,7 @@ func (c *client) linger() {
 		_ = half.CloseWrite()
 	}
 	if c.conn.NetConn().SetReadDeadline(time.Now().Add(lingerTimeout)) == nil {
-		_, _ = io.CopyN(io.Discard, c.conn.NetConn(), 1<<20)
+		_, _ = io.Copy(io.Discard, c.conn.NetConn()) // bounded in time only: the client may be fast
 	}
 }
 

@@ -3,6 +3,7 @@ package relay_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -129,6 +130,25 @@ func TestEarlyAnswer(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, http.StatusRequestEntityTooLarge, resp.StatusCode)
 	assert.True(t, resp.Close)
+}
+
+// It reaches a client that has not sent half of it yet.
+func TestEarlyAnswerReachesTheClient(t *testing.T) {
+	o := newOrigin(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Connection", "close")
+		w.WriteHeader(http.StatusRequestEntityTooLarge)
+	})
+	f := forwarding(t, o)
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: f.roots}}
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport, Timeout: patience}
+	body := strings.Repeat(" ", 8<<20)
+	for range 20 {
+		resp, err := client.Post("https://"+f.address, "text/plain", strings.NewReader(body))
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, http.StatusRequestEntityTooLarge, resp.StatusCode)
+	}
 }
 
 // Nothing that the handler refuses keeps the connection from its next request, if
