@@ -86,7 +86,7 @@ func (x *Exchange) send(resp *http.Response) error {
 		resp.Header["Connection"] = []string{"keep-alive"} // it has asked for that
 	}
 	x.writeHead(resp)
-	if !bodiless {
+	if !bodiless && length != 0 { // of an empty one nothing is waited for
 		if err := x.sendBody(resp, chunked); err != nil {
 			return err
 		}
@@ -109,7 +109,7 @@ func trailerNames(resp *http.Response) []string {
 
 // writeHead writes into the buffer, whose errors show when it is flushed.
 func (x *Exchange) writeHead(resp *http.Response) {
-	w := x.client.w
+	w := &x.client.w
 	if x.old() {
 		_, _ = w.WriteString("HTTP/1.0 ")
 	} else {
@@ -124,7 +124,7 @@ func (x *Exchange) writeHead(resp *http.Response) {
 }
 
 func (x *Exchange) sendBody(resp *http.Response, chunked bool) error {
-	w := x.client.w
+	w := &x.client.w
 	if !chunked {
 		return x.copyBody(w, resp.Body)
 	}
@@ -142,15 +142,14 @@ func (x *Exchange) sendBody(resp *http.Response, chunked bool) error {
 	return err
 }
 
-// copyBody copies a body as it comes. A large buffer is held only while there is
-// something to put into it: a watch may wait for an hour.
+// copyBody copies a body as it comes. A buffer is held only while there is something
+// to put into it: a watch may wait for an hour.
 func (x *Exchange) copyBody(w io.Writer, body io.Reader) error {
-	drained := false
 	for {
-		if drained {
+		if x.server != nil && x.server.drained() {
 			_, _ = x.server.r.Peek(1) // its error is the next one of body
 		}
-		n, more, err := x.copySome(w, body)
+		n, err := x.copySome(w, body)
 		x.bytes += int64(n)
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -158,32 +157,38 @@ func (x *Exchange) copyBody(w io.Writer, body io.Reader) error {
 		if err != nil {
 			return err
 		}
-		drained = !more && x.server != nil && x.server.r.Buffered() == 0
 	}
 }
 
-// copySome copies once, and reports whether it looks as if there were more.
-func (x *Exchange) copySome(w io.Writer, body io.Reader) (n int, more bool, err error) {
-	buffer := copyBuffers.Get().(*[]byte)
-	defer copyBuffers.Put(buffer)
-	full := len(*buffer)
+func (x *Exchange) copySome(w io.Writer, body io.Reader) (int, error) {
+	buffers := &copyBuffers
 	if x.server != nil && x.server.r.Buffered() > 0 {
-		full = bufferSize / 2 // it comes from there, less what was around it
+		buffers = &smallBuffers // for what is there
 	}
-	n, err = body.Read(*buffer)
+	buffer := buffers.Get().(*[]byte)
+	defer buffers.Put(buffer)
+	n, err := body.Read(*buffer)
 	if n > 0 {
 		if _, err := w.Write((*buffer)[:n]); err != nil {
-			return n, false, err
+			return n, err
 		}
 	}
-	return n, n >= full, err
+	return n, err
 }
 
-// copyBuffers have room for the content of a TLS record.
-var copyBuffers = sync.Pool{New: func() any {
-	b := make([]byte, 16<<10)
+// copySize is the most that a TLS record holds (RFC 8446 section 5.1).
+const copySize = 16 << 10
+
+// copyBuffers have room for a TLS record; smallBuffers, for what a bufio.Reader has.
+var (
+	copyBuffers  = sync.Pool{New: func() any { return newBuffer(copySize) }}
+	smallBuffers = sync.Pool{New: func() any { return newBuffer(bufferSize) }}
+)
+
+func newBuffer(size int) *[]byte {
+	b := make([]byte, size)
 	return &b
-}}
+}
 
 // maxDiscard is how much of a response is read that nobody wants, so that the
 // connection can be used again.

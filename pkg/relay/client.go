@@ -29,8 +29,8 @@ type client struct {
 	server *Server
 	conn   *tls.Conn
 	in     boundedReader // conn, for r
-	r      *bufio.Reader
-	w      *bufio.Writer
+	r      *bufio.Reader // nil while a watch goes on
+	w      writer
 	state  atomic.Int32
 	large  bool // has one of the places for large headers
 	// current is the exchange that cut ends.
@@ -45,10 +45,9 @@ const (
 )
 
 func newClient(s *Server, conn *tls.Conn) *client {
-	c := &client{server: s, conn: conn}
+	c := &client{server: s, conn: conn, w: writer{conn: conn}}
 	c.in = boundedReader{reader: conn, left: math.MaxInt}
 	c.r = bufio.NewReaderSize(&c.in, bufferSize)
-	c.w = bufio.NewWriterSize(conn, bufferSize)
 	return c
 }
 
@@ -57,7 +56,7 @@ func (c *client) serve(handle Handler) {
 	if err := c.conn.SetDeadline(time.Now().Add(c.server.Limits.HeaderTimeout)); err != nil {
 		return
 	}
-	if err := c.conn.HandshakeContext(context.Background()); err != nil { // within the deadline
+	if err := c.server.handshake(context.Background(), c.conn); err != nil { // within the deadline
 		c.server.Log.Debug("a client's TLS handshake failed", "error", err.Error())
 		answerPlainHTTP(err)
 		return
@@ -95,7 +94,8 @@ func (c *client) next() (*http.Request, *http.Response) {
 	if c.setReadDeadline(limits.IdleTimeout) != nil {
 		return nil, nil
 	}
-	if _, err := c.r.Peek(1); err != nil || !c.state.CompareAndSwap(idle, active) {
+	// Two, because the first may have been read alone, by unwatched.
+	if _, err := c.r.Peek(2); err != nil || !c.state.CompareAndSwap(idle, active) {
 		return nil, nil
 	}
 	// Most headers are there in one piece. Others are bounded in time and number.
@@ -217,7 +217,19 @@ func (c *client) endIfIdle() {
 // boundedReader stops a header that does not end.
 type boundedReader struct {
 	reader io.Reader
-	left   int // bytes that may still be read
+	left   int     // bytes that may still be read
+	ahead  [1]byte // read by lookAhead
+	looked bool    // there is something in ahead
+}
+
+// lookAhead waits for a byte, and keeps it for Read.
+func (b *boundedReader) lookAhead() error {
+	if b.looked {
+		return nil
+	}
+	n, err := b.reader.Read(b.ahead[:])
+	b.looked = n > 0
+	return err
 }
 
 // Read implements io.Reader.
@@ -227,6 +239,11 @@ func (b *boundedReader) Read(p []byte) (int, error) {
 	}
 	if len(p) > b.left {
 		p = p[:b.left]
+	}
+	if b.looked && len(p) > 0 {
+		b.looked = false
+		b.left--
+		return copy(p, b.ahead[:]), nil
 	}
 	n, err := b.reader.Read(p)
 	b.left -= n

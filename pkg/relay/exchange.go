@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"bufio"
 	"errors"
 	"io"
 	"net/http"
@@ -135,10 +136,16 @@ func (x *Exchange) watch() bool {
 	}
 	done := make(chan struct{})
 	x.watching = done
+	if x.client.r.Buffered() > 0 { // the next request: the client does not wait
+		close(done)
+		return true
+	}
+	if x.Request.Body == http.NoBody { // else the body holds it, too
+		x.client.r = nil
+	}
 	go func() {
 		defer close(done)
-		// What comes is the next request, if the client does not wait.
-		if _, err := x.client.r.Peek(1); err != nil && !isTimeout(err) {
+		if err := x.client.in.lookAhead(); err != nil && !isTimeout(err) {
 			x.abort.call()
 		}
 	}()
@@ -153,6 +160,9 @@ func (x *Exchange) unwatch() {
 	_ = x.client.conn.SetReadDeadline(past) // of a broken connection, reads end anyway
 	<-x.watching
 	x.watching = nil
+	if x.client.r == nil {
+		x.client.r = bufio.NewReaderSize(&x.client.in, bufferSize)
+	}
 }
 
 // bodyRead reports whether the request has been read to its end, after which the

@@ -123,7 +123,7 @@ func (p *Pool) dial(x *Exchange) (*serverConn, error) {
 		return nil, err
 	}
 	secured := tls.Client(conn, p.TLS)
-	if err := secured.HandshakeContext(ctx); err != nil {
+	if err := x.client.server.handshake(ctx, secured); err != nil {
 		return nil, errors.Join(err, ignoreClosed(conn.Close()))
 	}
 	p.Counts.open()

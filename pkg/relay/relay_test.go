@@ -53,6 +53,47 @@ func TestRequestsOfOneConnectionFollowEachOther(t *testing.T) {
 	assert.Equal(t, 1, o.connections(), "a connection is used again")
 }
 
+// Of an empty response nothing is waited for: the connection stays open.
+func TestEmptyResponses(t *testing.T) {
+	o := newRawOrigin(t, answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
+	responses := o.front(t).exchange(t, get+get, "GET", "GET")
+	assert.Empty(t, content(t, responses[0]))
+	assert.Equal(t, "real", content(t, responses[1]))
+}
+
+// A response that lets itself be waited for has the relay look at what its client
+// does. What the client says meanwhile is its next request.
+func TestRequestsWhileAResponseIsWaitedFor(t *testing.T) {
+	for name, body := range map[string]string{"without a body": "", "with one": "abc"} {
+		t.Run(name, func(t *testing.T) {
+			arrived, answer := make(chan struct{}, 2), make(chan struct{})
+			o := newOrigin(t, func(w http.ResponseWriter, r *http.Request) {
+				arrived <- struct{}{}
+				<-answer
+				echo(w, r)
+			})
+			conn := forwarding(t, o).dial(t)
+			first := fmt.Sprintf("PUT /first HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+			for _, said := range []string{first, get} {
+				_, err := io.WriteString(conn, said)
+				require.NoError(t, err)
+				if said == first {
+					<-arrived
+					// Longer than the relay waits for a response before it watches its client.
+					<-time.After(150 * time.Millisecond)
+				}
+			}
+			close(answer)
+			r := bufio.NewReader(conn)
+			for _, want := range []string{"PUT /first " + body, "GET /a "} {
+				resp, err := http.ReadResponse(r, nil)
+				require.NoError(t, err)
+				assert.Equal(t, want, content(t, resp))
+			}
+		})
+	}
+}
+
 func TestConnectionsAreShared(t *testing.T) {
 	o := newOrigin(t, echo)
 	f := forwarding(t, o)

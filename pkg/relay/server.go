@@ -77,6 +77,18 @@ func (s *Server) guard(f func()) {
 	f()
 }
 
+// handshake makes a TLS handshake in a goroutine of its own: the memory that it
+// takes for its stack goes with it.
+func (s *Server) handshake(ctx context.Context, conn *tls.Conn) error {
+	done := make(chan error, 1)
+	go func() {
+		err := errors.New("cut short") // by a bug
+		s.guard(func() { err = conn.HandshakeContext(ctx) })
+		done <- err
+	}()
+	return <-done
+}
+
 func (s *Server) add(c *client) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

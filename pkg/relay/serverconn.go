@@ -25,7 +25,7 @@ type serverConn struct {
 	conn  *tls.Conn
 	raw   syscall.RawConn
 	r     *bufio.Reader // reads by way of Read
-	w     *bufio.Writer
+	w     writer
 	since time.Time // idle
 	once  sync.Once
 
@@ -33,15 +33,15 @@ type serverConn struct {
 	left     int       // of the response's head, in bytes; below 0 if it is over
 	waiting  bool      // the exchange watches its client; there is no deadline
 	silent   bool      // the server has not said a word
+	filled   bool      // the last read got all that it could take: there may be more
 }
 
 func newServerConn(p *Pool, conn *tls.Conn) *serverConn {
-	s := &serverConn{pool: p, conn: conn}
+	s := &serverConn{pool: p, conn: conn, w: writer{conn: conn}}
 	if tcp, ok := conn.NetConn().(syscall.Conn); ok {
 		s.raw, _ = tcp.SyscallConn() // without it every connection is new
 	}
 	s.r = bufio.NewReaderSize(s, bufferSize)
-	s.w = bufio.NewWriterSize(conn, bufferSize)
 	return s
 }
 
@@ -104,11 +104,15 @@ func (s *serverConn) Read(p []byte) (int, error) {
 	if n > 0 {
 		s.silent = false
 	}
+	s.filled = n == len(p)
 	if s.left > 0 {
 		s.left -= n
 	}
 	return n, err
 }
+
+// drained reports whether a read would most likely have to wait.
+func (s *serverConn) drained() bool { return s.r.Buffered() == 0 && !s.filled }
 
 // wait sets the deadline for reads.
 func (s *serverConn) wait() error {
@@ -156,7 +160,7 @@ func (s *serverConn) roundTrip(x *Exchange) (*http.Response, error) {
 func (s *serverConn) send(x *Exchange) error {
 	req := x.Request
 	if req.Body == http.NoBody || req.ContentLength > 0 && req.ContentLength <= int64(x.client.r.Buffered()) {
-		err := req.Write(s.w)
+		err := req.Write(s.w.hold())
 		if err == nil {
 			x.sent = true
 			err = s.w.Flush()
@@ -172,7 +176,7 @@ func (s *serverConn) send(x *Exchange) error {
 		defer close(x.body.ended)
 		defer x.body.finished.Store(true)
 		x.body.err = errors.New("cut short") // by a bug
-		x.body.err = req.Write(s.w)
+		x.body.err = req.Write(s.w.hold()) // which net/http flushes after the header
 		if x.body.err == nil {
 			x.body.err = s.w.Flush()
 		}
