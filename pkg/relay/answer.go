@@ -12,7 +12,8 @@ import (
 )
 
 // Answer sends a response to the client: that of Forward, or one of the handler's
-// own. It returns when all of it is sent, or the connection has ended.
+// own, whose header is gone then. It returns when all of it is sent, or the
+// connection has ended.
 func (x *Exchange) Answer(resp *http.Response) {
 	x.answered = true
 	x.status = resp.StatusCode
@@ -86,6 +87,7 @@ func (x *Exchange) send(resp *http.Response) error {
 		resp.Header["Connection"] = []string{"keep-alive"} // it has asked for that
 	}
 	x.writeHead(resp)
+	resp.Header = nil             // the body may take hours
 	if !bodiless && length != 0 { // of an empty one nothing is waited for
 		if err := x.sendBody(resp, chunked); err != nil {
 			return err

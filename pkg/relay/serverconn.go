@@ -176,7 +176,7 @@ func (s *serverConn) send(x *Exchange) error {
 		defer close(x.body.ended)
 		defer x.body.finished.Store(true)
 		x.body.err = errors.New("cut short") // by a bug
-		x.body.err = req.Write(s.w.hold()) // which net/http flushes after the header
+		x.body.err = req.Write(s.w.hold())   // which net/http flushes after the header
 		if x.body.err == nil {
 			x.body.err = s.w.Flush()
 		}
