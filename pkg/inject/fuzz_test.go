@@ -19,30 +19,40 @@ func FuzzPlan(f *testing.F) {
 		odd   = `{"metadata":{"labels":null},"spec":{"volumes":null,"initContainers":[{"name":"connector-proxy"}],"containers":[]}}`
 		csi   = `{"spec":{"volumes":[{"name":"v","csi":{"driver":"connectors-csi","volumeAttributes":{"connectors":"b"}}}]}}`
 	)
-	f.Add([]byte(plain), "k8s-connector", "", "", "")
-	f.Add([]byte(odd), "a,b", "v", "a,c", "kubeconfig")
-	f.Add([]byte(`{"spec":{"hostNetwork":true}}`), "team-b/x", "", "", "")
-	f.Add([]byte(csi), "", "w", "a", "")
-	f.Add([]byte(csi), "a", "v=/kubeconfig", "team-a/a", "other")
-	f.Fuzz(func(t *testing.T, raw []byte, annotation, volume, names, configuration string) {
+	const enabled, always = v1alpha1.InjectionEnabled, v1alpha1.InjectionAlways
+	f.Add([]byte(plain), enabled, "", "k8s-connector", "a", "/opt/kube", "", "", "")
+	f.Add([]byte(odd), enabled, "a", "a,b", "", "", "v", "a,c", "kubeconfig")
+	f.Add([]byte(`{"spec":{"hostNetwork":true}}`), enabled, "", "team-b/x", "", "", "", "", "")
+	f.Add([]byte(csi), "", "a", "", "", "", "w", "a", "")
+	f.Add([]byte(csi), enabled, "", "a", "b", "/etc/../x", "v=/kubeconfig", "team-a/a", "other")
+	f.Add([]byte(plain), always, "a,b", "", " a ,a", "/v/w", "", "", "")
+	f.Add([]byte(odd), always, "team-b/x", "", "", "", "", "", "")
+	f.Add([]byte(`{"spec":{"hostPID":true}}`), always, "a", "", "", "", "v", "b", "kubeconfig")
+	f.Add([]byte(csi), always, "", "", "", "", "", "", "")
+	f.Fuzz(func(t *testing.T, raw []byte, injection, defaults, annotation, containers, mountPath, volume, names, configuration string) {
 		var pod corev1.Pod
 		if json.Unmarshal(raw, &pod) != nil {
 			return
 		}
-		enabled := annotation != ""
-		if enabled {
+		for key, value := range map[string]string{
+			v1alpha1.AnnotationConnectors: annotation, v1alpha1.AnnotationContainers: containers, v1alpha1.AnnotationMountPath: mountPath,
+		} {
+			if value == "" {
+				continue
+			}
 			if pod.Annotations == nil {
 				pod.Annotations = map[string]string{}
 			}
-			pod.Annotations[v1alpha1.AnnotationConnectors] = annotation
+			pod.Annotations[key] = value
 		}
+		ns := inject.Namespace{Name: namespace, Injection: injection, Connectors: defaults}
 		if volume != "" {
 			source := &corev1.CSIVolumeSource{Driver: v1alpha1.CSIDriver, VolumeAttributes: map[string]string{
 				v1alpha1.AttributeConnectors: names, v1alpha1.AttributeConfigurationNames: configuration,
 			}}
 			pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: volume, VolumeSource: corev1.VolumeSource{CSI: source}})
 		}
-		request, err := inject.ReadRequest(&pod, namespace, enabled)
+		request, err := inject.ReadRequest(&pod, ns)
 		if err != nil {
 			require.NotEmpty(t, err.Error())
 			return
@@ -69,7 +79,7 @@ func FuzzPlan(f *testing.F) {
 		var injected corev1.Pod
 		require.NoError(t, json.Unmarshal(after, &injected))
 		require.Equal(t, inject.SidecarName, injected.Spec.InitContainers[0].Name)
-		request, err = inject.ReadRequest(&injected, namespace, enabled)
+		request, err = inject.ReadRequest(&injected, ns)
 		require.NoError(t, err)
 		second, err := inject.Plan(&injected, request, connectors, options)
 		require.NoError(t, err)

@@ -34,15 +34,16 @@ var options = inject.Options{Image: "kube-connector/sidecar:dev"}
 type testCase struct {
 	pod        []byte // raw, as the webhook gets it
 	connectors []*v1alpha1.Connector
+	namespace  inject.Namespace
 
 	// What a first line "# {...}" may say.
-	NotEnabled      bool   `json:"notEnabled"`
 	CPULimit        string `json:"cpuLimit"`
 	ImagePullSecret string `json:"imagePullSecret"`
 }
 
 // TestGolden runs every testdata/*.in.yaml: the Pod as the webhook gets it,
-// then its Connectors. Beside it stands the whole Pod after the patch, or the
+// then its Connectors and its Namespace, which is one where Pods may ask if it is
+// left out. Beside it stands the whole Pod after the patch, or the
 // refusal. Warnings stand in comments at the top.
 func TestGolden(t *testing.T) {
 	inputs, err := filepath.Glob("testdata/*.in.yaml")
@@ -119,9 +120,12 @@ func (c *testCase) plan(raw []byte) (inject.Result, error) {
 	if err := json.Unmarshal(raw, &pod); err != nil {
 		return inject.Result{}, err
 	}
-	request, err := inject.ReadRequest(&pod, namespace, !c.NotEnabled)
-	if err != nil || len(request.Connectors) == 0 {
+	request, err := inject.ReadRequest(&pod, c.namespace)
+	if err != nil {
 		return inject.Result{}, err
+	}
+	if len(request.Connectors) == 0 {
+		return inject.Result{Warnings: request.Warnings}, nil
 	}
 	var connectors []*v1alpha1.Connector
 	for _, ref := range request.Connectors {
@@ -241,7 +245,7 @@ func readCase(t *testing.T, path string) *testCase {
 	content, err := os.ReadFile(path)
 	require.NoError(t, err)
 	documents := strings.Split(string(content), "\n---\n")
-	c := &testCase{}
+	c := &testCase{namespace: inject.Namespace{Name: namespace, Injection: v1alpha1.InjectionEnabled}}
 	if header, ok := strings.CutPrefix(documents[0], "# {"); ok {
 		header, _, _ = strings.Cut(header, "\n")
 		require.NoError(t, yaml.UnmarshalStrict([]byte("{"+header), c))
@@ -249,6 +253,14 @@ func readCase(t *testing.T, path string) *testCase {
 	c.pod, err = yaml.YAMLToJSON([]byte(documents[0]))
 	require.NoError(t, err)
 	for _, document := range documents[1:] {
+		if strings.Contains(document, "\nkind: Namespace\n") {
+			var ns corev1.Namespace
+			require.NoError(t, yaml.UnmarshalStrict([]byte(document), &ns))
+			c.namespace = inject.Namespace{
+				Name: ns.Name, Injection: ns.Labels[v1alpha1.LabelInjection], Connectors: ns.Annotations[v1alpha1.AnnotationConnectors],
+			}
+			continue
+		}
 		var connector v1alpha1.Connector
 		require.NoError(t, yaml.UnmarshalStrict([]byte(document), &connector))
 		c.connectors = append(c.connectors, &connector)

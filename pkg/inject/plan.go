@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"path"
 	"slices"
-	"strings"
 
 	jsonpatch "gomodules.xyz/jsonpatch/v2"
 	corev1 "k8s.io/api/core/v1"
@@ -48,7 +47,7 @@ func Plan(pod *corev1.Pod, r *Request, connectors []*v1alpha1.Connector, opts Op
 		return Result{}, err
 	}
 	p := patcher{}
-	result := Result{Warnings: slices.Concat(unknownKeys(pod), r.warnings)}
+	result := Result{Warnings: slices.Concat(unknownKeys(pod), r.Warnings)}
 
 	present, warning, err := sidecarPresent(pod, &sidecar, r.volumes)
 	if err != nil {
@@ -108,7 +107,10 @@ func (p *patcher) addToContainer(path string, c *corev1.Container, r *Request) e
 	if len(r.annotated) == 0 {
 		return nil
 	}
-	return p.addKubeconfig(path, c)
+	if !r.place.in(c) {
+		return keptOut(c)
+	}
+	return p.addKubeconfig(path, c, r.place.path)
 }
 
 func notYours(c *corev1.Container, volume string) error {
@@ -116,14 +118,14 @@ func notYours(c *corev1.Container, volume string) error {
 }
 
 // addKubeconfig lets a container find the kubeconfig of the annotation.
-func (p *patcher) addKubeconfig(at string, c *corev1.Container) error {
-	mount := corev1.VolumeMount{Name: kubeconfigVolume, MountPath: kubeconfigMountPath, ReadOnly: true}
+func (p *patcher) addKubeconfig(at string, c *corev1.Container, dir string) error {
+	mount := corev1.VolumeMount{Name: kubeconfigVolume, MountPath: dir, ReadOnly: true}
 	mounted := false
 	for _, m := range c.VolumeMounts {
 		switch {
 		case sameMount(m, mount):
 			mounted = true
-		case strings.HasPrefix(path.Clean(m.MountPath)+"/", kubeconfigMountPath+"/"):
+		case within(path.Clean(m.MountPath), dir):
 			return fmt.Errorf("container %q mounts volume %q at %s, where the kubeconfig belongs; mount it elsewhere", c.Name, m.Name, m.MountPath)
 		case m.Name == kubeconfigVolume:
 			return notYours(c, m.Name)
@@ -137,7 +139,7 @@ func (p *patcher) addKubeconfig(at string, c *corev1.Container) error {
 			return nil // set by the container itself, or by us
 		}
 	}
-	p.appendTo(at+"/env", len(c.Env), corev1.EnvVar{Name: kubeconfigEnv, Value: kubeconfigMountPath + "/" + kubeconfigFile})
+	p.appendTo(at+"/env", len(c.Env), corev1.EnvVar{Name: kubeconfigEnv, Value: dir + "/" + kubeconfigFile})
 	return nil
 }
 

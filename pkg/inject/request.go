@@ -13,21 +13,27 @@ import (
 
 // Request is what a Pod asks for. ReadRequest makes it.
 type Request struct {
-	// Connectors are all that the Pod names, each once, in the order in which it
-	// names them. There are none in a Pod that does not ask.
+	// Connectors are all that the Pod or its namespace names for it, each once, in
+	// that order. There are none for a Pod that is to be left as it is.
 	Connectors []connector.Reference
+	// Asked says that the Pod asks itself, not only its namespace for it.
+	Asked bool
+	// Skip says why a Pod that its namespace asks for is left as it is.
+	Skip Skip
+	// Warnings are for whoever creates the Pod.
+	Warnings []string
 
-	annotated []connector.Reference // for the kubeconfig that all containers get
+	annotated []connector.Reference // for the kubeconfig of the containers
+	source    string                // what names those
 	volumes   []volume              // for one kubeconfig each
+	place     place
 	settings  settings
-	warnings  []string
 }
 
-// ReadRequest reads what a Pod of the given namespace asks for. The annotation
-// counts only where the namespace is enabled, csi volumes everywhere. A Pod that
-// opted out asks for nothing. The namespace comes from the admission request: a
-// Pod made by a controller carries none.
-func ReadRequest(pod *corev1.Pod, namespace string, enabled bool) (*Request, error) {
+// ReadRequest reads what a Pod of the given namespace asks for, or the namespace
+// for it. Annotations count only where the namespace lets them, csi volumes
+// everywhere. A Pod that opted out asks for nothing.
+func ReadRequest(pod *corev1.Pod, ns Namespace) (*Request, error) {
 	switch inject := pod.Annotations[v1alpha1.AnnotationInject]; inject {
 	case "", "true":
 	case "false":
@@ -36,43 +42,52 @@ func ReadRequest(pod *corev1.Pod, namespace string, enabled bool) (*Request, err
 		return nil, fmt.Errorf(`annotation %s has the value %q; "true" and "false" are allowed`, v1alpha1.AnnotationInject, inject)
 	}
 	r := &Request{}
-	if enabled {
-		if err := r.readAnnotation(pod, namespace); err != nil {
+	if ns.letsPodsAsk() {
+		if err := r.readNames(pod, ns); err != nil {
 			return nil, err
 		}
 	} else {
-		r.ignoreAnnotations(pod, namespace)
+		r.ignoreAnnotations(pod, ns.Name)
 	}
-	if err := r.readVolumes(pod, namespace); err != nil {
+	if err := r.readVolumes(pod, ns.Name); err != nil {
 		return nil, err
+	}
+	r.Asked = ns.letsPodsAsk() && asksByAnnotation(pod) || r.askedByVolume(pod)
+	if ns.Injection == v1alpha1.InjectionAlways && !r.Asked {
+		if r.skip(pod, ns); r.Skip != "" {
+			return &Request{Skip: r.Skip, Warnings: r.Warnings}, nil
+		}
 	}
 	r.use(r.annotated)
 	for i := range r.volumes {
 		r.use(r.volumes[i].connectors)
 	}
 	if len(r.Connectors) == 0 {
-		if enabled && pod.Annotations[v1alpha1.AnnotationInject] == "true" {
-			return nil, fmt.Errorf(`annotation %s is "true" but %s is missing; name the Connectors in it`,
-				v1alpha1.AnnotationInject, v1alpha1.AnnotationConnectors)
+		if r.Asked {
+			return nil, fmt.Errorf(`annotation %s is "true", but neither the Pod nor namespace %s has the annotation %s; name the Connectors in one of them`,
+				v1alpha1.AnnotationInject, ns.Name, v1alpha1.AnnotationConnectors)
 		}
 		return &Request{}, nil
 	}
 	if len(r.Connectors) > connector.MaxReferences {
 		return nil, fmt.Errorf("the Pod names %d Connectors in all; at most %d are allowed", len(r.Connectors), connector.MaxReferences)
 	}
+	if err := r.readPlace(pod); err != nil {
+		return nil, err
+	}
 	var err error
 	r.settings, err = readSettings(pod.Annotations)
 	return r, err
 }
 
-// Source says where the Pod names a Connector, for messages.
+// Source says what names a Connector, for messages.
 func (r *Request) Source(ref connector.Reference) string {
 	for i := range r.volumes {
 		if slices.Contains(r.volumes[i].connectors, ref) && !slices.Contains(r.annotated, ref) {
 			return r.volumes[i].String()
 		}
 	}
-	return "annotation " + v1alpha1.AnnotationConnectors
+	return r.source
 }
 
 func (r *Request) use(refs []connector.Reference) {
@@ -84,20 +99,26 @@ func (r *Request) use(refs []connector.Reference) {
 }
 
 func (r *Request) warn(format string, args ...any) {
-	r.warnings = append(r.warnings, fmt.Sprintf(format, args...))
+	r.Warnings = append(r.Warnings, fmt.Sprintf(format, args...))
 }
 
-func (r *Request) readAnnotation(pod *corev1.Pod, namespace string) error {
+// readNames reads the annotation of the Pod, or of its namespace in its place.
+func (r *Request) readNames(pod *corev1.Pod, ns Namespace) error {
 	names, ok := pod.Annotations[v1alpha1.AnnotationConnectors]
+	r.source = "annotation " + v1alpha1.AnnotationConnectors
 	if !ok {
-		return nil
+		if ns.Connectors == "" || !UsesDefaults(pod, ns.Injection) {
+			return nil
+		}
+		names = ns.Connectors
+		r.source += " of namespace " + ns.Name
 	}
-	refs, err := connector.ParseReferences(names, namespace)
+	refs, err := connector.ParseReferences(names, ns.Name)
 	if err != nil {
-		return fmt.Errorf("annotation %s: %w", v1alpha1.AnnotationConnectors, err)
+		return fmt.Errorf("%s: %w", r.source, err)
 	}
-	if err := sameNamespace(refs, namespace); err != nil {
-		return fmt.Errorf("annotation %s %w", v1alpha1.AnnotationConnectors, err)
+	if err := sameNamespace(refs, ns.Name); err != nil {
+		return fmt.Errorf("%s %w", r.source, err)
 	}
 	r.annotated = refs
 	return nil
@@ -127,28 +148,36 @@ func sameNamespace(refs []connector.Reference, namespace string) error {
 // supported refuses Pods in which the token would not be safe, or the sidecar
 // would not work.
 func supported(pod *corev1.Pod) error {
-	spec := &pod.Spec
-	var what string
-	switch {
-	case spec.HostNetwork:
-		what = "hostNetwork: every process of the node could use the sidecar's port"
-	case spec.HostPID:
-		what = "hostPID: its containers could read the sidecar's memory"
-	case spec.ShareProcessNamespace != nil && *spec.ShareProcessNamespace:
-		what = "shareProcessNamespace: its containers could read the sidecar's memory"
-	case spec.OS != nil && spec.OS.Name == corev1.Windows:
-		what = "os: windows, for which there is no sidecar"
-	default:
+	what := unsupported(pod)
+	if what == "" {
 		return nil
 	}
-	return fmt.Errorf("the Pod has %s; remove that, or what asks for a Connector: the annotation %s, the volume of driver %s",
-		what, v1alpha1.AnnotationConnectors, v1alpha1.CSIDriver)
+	return fmt.Errorf("the Pod has %s; remove that, or what asks for a Connector: the annotation %s or %s, the volume of driver %s",
+		what, v1alpha1.AnnotationConnectors, v1alpha1.AnnotationInject, v1alpha1.CSIDriver)
+}
+
+// unsupported is what supported finds wrong.
+func unsupported(pod *corev1.Pod) string {
+	spec := &pod.Spec
+	switch {
+	case spec.HostNetwork:
+		return "hostNetwork: every process of the node could use the sidecar's port"
+	case spec.HostPID:
+		return "hostPID: its containers could read the sidecar's memory"
+	case spec.ShareProcessNamespace != nil && *spec.ShareProcessNamespace:
+		return "shareProcessNamespace: its containers could read the sidecar's memory"
+	case spec.OS != nil && spec.OS.Name == corev1.Windows:
+		return "os: windows, for which there is no sidecar"
+	}
+	return ""
 }
 
 // knownAnnotations are those that mean something to this version.
 var knownAnnotations = []string{
 	v1alpha1.AnnotationConnectors,
 	v1alpha1.AnnotationInject,
+	v1alpha1.AnnotationContainers,
+	v1alpha1.AnnotationMountPath,
 	v1alpha1.AnnotationStatus,
 	v1alpha1.AnnotationKubeconfigMode,
 	v1alpha1.AnnotationProxyPort,

@@ -22,10 +22,14 @@ import (
 )
 
 // The paths at which an Injector is served. The API server tells nothing of a
-// Pod's namespace but its name; which of the two it calls says the rest.
+// Pod's namespace but its name; which of them it calls says how that is labelled,
+// and is never older than our cache.
 const (
 	// InjectPath is for Pods of namespaces that are labelled to let Pods opt in.
 	InjectPath = "/inject"
+	// InjectAlwaysPath is for Pods of namespaces that are labelled to have every
+	// Pod injected.
+	InjectAlwaysPath = "/inject-always"
 	// InjectCSIPath is for Pods of all other namespaces: only their csi volumes
 	// count.
 	InjectCSIPath = "/inject-csi"
@@ -33,16 +37,17 @@ const (
 
 // Injector admits Pods and injects those that ask for Connectors.
 type Injector struct {
-	// Cache reads Connectors from the informer's cache.
+	// Cache reads Connectors and namespaces from the informers' cache.
 	Cache client.Reader
-	// Live reads from the API server, for a Connector made a moment ago.
+	// Live reads from the API server, for what was made a moment ago.
 	Live client.Reader
 	// Decoder decodes the Pod.
 	Decoder admission.Decoder
 	// Options are what the operator decides.
 	Options inject.Options
-	// Enabled says that the Pods are of namespaces in which annotations count.
-	Enabled bool
+	// Injection is the label of the namespaces that the Pods are of:
+	// v1alpha1.InjectionEnabled, v1alpha1.InjectionAlways or none of them.
+	Injection string
 	// Metrics count the answers.
 	Metrics *Metrics
 }
@@ -63,12 +68,16 @@ func (i *Injector) inject(ctx context.Context, req admission.Request) (admission
 	if err := i.Decoder.Decode(req, &pod); err != nil {
 		return admission.Errored(http.StatusBadRequest, fmt.Errorf("reading the Pod: %w", err)), unreadable
 	}
-	asked, err := inject.ReadRequest(&pod, req.Namespace, i.Enabled)
+	namespace, err := i.namespace(ctx, &pod, req.Namespace)
+	if err != nil {
+		return admission.Errored(http.StatusInternalServerError, fmt.Errorf("looking up namespace %s: %w", req.Namespace, err)), lookUpFailed
+	}
+	asked, err := inject.ReadRequest(&pod, namespace)
 	if err != nil {
 		return refused(err), invalidRequest
 	}
 	if len(asked.Connectors) == 0 {
-		return admission.Allowed("the Pod asks for no Connector"), notAsked
+		return admission.Allowed("").WithWarnings(asked.Warnings...), skipped(asked.Skip)
 	}
 	connectors := make([]*v1alpha1.Connector, 0, len(asked.Connectors))
 	for _, ref := range asked.Connectors {
@@ -89,6 +98,9 @@ func (i *Injector) inject(ctx context.Context, req admission.Request) (admission
 	response.Warnings = slices.Concat(result.Warnings, notReady(connectors))
 	if len(result.Patch) == 0 {
 		return response, alreadyInjected
+	}
+	if !asked.Asked {
+		return response, injectedByDefault
 	}
 	return response, injected
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/kube-connector/kube-connector/pkg/inject"
 )
 
 // outcome is what became of a Pod, in words for metrics. There are only these:
@@ -13,19 +15,30 @@ import (
 type outcome struct{ result, reason string }
 
 var (
-	injected        = outcome{"injected", "asked"}
-	alreadyInjected = outcome{"skipped", "already_injected"}
-	notAsked        = outcome{"skipped", "not_asked"}
-	unreadable      = outcome{"refused", "unreadable"}
-	invalidRequest  = outcome{"refused", "invalid_request"}
-	notFound        = outcome{"refused", "connector_not_found"}
-	lookUpFailed    = outcome{"refused", "lookup_failed"}
-	unsuitablePod   = outcome{"refused", "unsuitable_pod"}
+	injected          = outcome{"injected", "asked"}
+	injectedByDefault = outcome{"injected", "namespace_asked"}
+	alreadyInjected   = outcome{"skipped", "already_injected"}
+	notAsked          = outcome{"skipped", "not_asked"}
+	unreadable        = outcome{"refused", "unreadable"}
+	invalidRequest    = outcome{"refused", "invalid_request"}
+	notFound          = outcome{"refused", "connector_not_found"}
+	lookUpFailed      = outcome{"refused", "lookup_failed"}
+	unsuitablePod     = outcome{"refused", "unsuitable_pod"}
 
 	outcomes = []outcome{
-		injected, alreadyInjected, notAsked, unreadable, invalidRequest, notFound, lookUpFailed, unsuitablePod,
+		injected, injectedByDefault, alreadyInjected, notAsked,
+		skipped(inject.SkipNoDefaults), skipped(inject.SkipUnsuitable), skipped(inject.SkipCopy),
+		unreadable, invalidRequest, notFound, lookUpFailed, unsuitablePod,
 	}
 )
+
+// skipped is the outcome for a Pod that is left as it is.
+func skipped(why inject.Skip) outcome {
+	if why == "" {
+		return notAsked
+	}
+	return outcome{"skipped", string(why)}
+}
 
 // Metrics count what becomes of Pods.
 type Metrics struct {

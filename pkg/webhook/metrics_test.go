@@ -1,6 +1,7 @@
 package webhook_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -12,7 +13,10 @@ import (
 	evanphx "github.com/evanphx/json-patch/v5"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/kube-connector/kube-connector/pkg/apis/connectors/v1alpha1"
 	"github.com/kube-connector/kube-connector/pkg/webhook"
 )
 
@@ -24,21 +28,37 @@ func testMetrics(t *testing.T, s *server) {
 	require.NoError(t, err)
 	done, err := patch.Apply(pod("counted"))
 	require.NoError(t, err)
+	counted := newConnector("counted")
+	counted.Namespace = "counted"
+	require.NoError(t, s.api.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+		Name: "counted", Annotations: map[string]string{v1alpha1.AnnotationConnectors: "counted"},
+	}}))
+	require.NoError(t, s.api.Create(t.Context(), counted))
+	const enabled, always = webhook.InjectPath, webhook.InjectAlwaysPath
+	hostNetwork := func(pod []byte) []byte {
+		return bytes.Replace(pod, []byte(`"spec":{`), []byte(`"spec":{"hostNetwork":true,`), 1)
+	}
+	withSidecar := bytes.Replace([]byte(plainPod), []byte(`"spec":{`), []byte(`"spec":{"initContainers":[{"name":"connector-proxy"}],`), 1)
 	for name, test := range map[string]struct {
-		pod            []byte
-		result, reason string
+		path, namespace string
+		pod             []byte
+		result, reason  string
 	}{
-		"injected":             {pod("counted"), "injected", "asked"},
-		"injected before":      {done, "skipped", "already_injected"},
-		"not asked":            {[]byte(`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"app"},"spec":{}}`), "skipped", "not_asked"},
-		"invalid annotation":   {pod("a b"), "refused", "invalid_request"},
-		"no such connector":    {pod("nowhere"), "refused", "connector_not_found"},
-		"hostNetwork":          {[]byte(`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"app","annotations":{"connectors.alauda.io/connectors":"counted"}},"spec":{"hostNetwork":true}}`), "refused", "unsuitable_pod"},
-		"something but no Pod": {[]byte(`{"apiVersion":"v1","kind":"Pod","spec":[]}`), "refused", "unreadable"},
+		"injected":             {enabled, "default", pod("counted"), "injected", "asked"},
+		"injected by default":  {always, "counted", []byte(plainPod), "injected", "namespace_asked"},
+		"injected before":      {enabled, "default", done, "skipped", "already_injected"},
+		"not asked":            {enabled, "default", []byte(plainPod), "skipped", "not_asked"},
+		"no defaults":          {always, "default", []byte(plainPod), "skipped", "no_defaults"},
+		"hostNetwork, always":  {always, "counted", hostNetwork([]byte(plainPod)), "skipped", "unsuitable_pod"},
+		"a copy":               {always, "counted", withSidecar, "skipped", "copy"},
+		"invalid annotation":   {enabled, "default", pod("a b"), "refused", "invalid_request"},
+		"no such connector":    {enabled, "default", pod("nowhere"), "refused", "connector_not_found"},
+		"hostNetwork":          {enabled, "default", hostNetwork(pod("counted")), "refused", "unsuitable_pod"},
+		"something but no Pod": {enabled, "default", []byte(`{"apiVersion":"v1","kind":"Pod","spec":[]}`), "refused", "unreadable"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			before, answered := s.counts(t, test.result, test.reason)
-			s.review(t, webhook.InjectPath, "default", test.pod)
+			s.review(t, test.path, test.namespace, test.pod)
 			after, answeredAfter := s.counts(t, test.result, test.reason)
 			assert.InDelta(t, 1, after-before, 0)
 			assert.InDelta(t, 1, answeredAfter-answered, 0)

@@ -10,6 +10,7 @@ import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -49,6 +50,10 @@ func NewManager(ctx context.Context, config *rest.Config, c Config) (ctrl.Manage
 			return nil, fmt.Errorf("registering API types: %w", err)
 		}
 	}
+	labelled, err := labels.Parse(v1alpha1.LabelInjection + " in (" + v1alpha1.InjectionEnabled + ", " + v1alpha1.InjectionAlways + ")")
+	if err != nil {
+		return nil, fmt.Errorf("selecting namespaces: %w", err)
+	}
 	source := NewCertificateSource(config, c.Namespace)
 	server := ctrlwebhook.NewServer(ctrlwebhook.Options{
 		Host: c.Host,
@@ -71,14 +76,17 @@ func NewManager(ctx context.Context, config *rest.Config, c Config) (ctrl.Manage
 			&admissionregistrationv1.MutatingWebhookConfiguration{}: {
 				Field: fields.OneTermEqualSelector("metadata.name", ConfigurationName),
 			},
+			&corev1.Namespace{}: {Label: labelled, Transform: keepDefaults},
 		}},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("setting up the manager: %w", err)
 	}
 	// Without this the first Pod would wait for the first list.
-	if _, err := mgr.GetCache().GetInformer(ctx, &v1alpha1.Connector{}); err != nil {
-		return nil, fmt.Errorf("caching Connectors: %w", err)
+	for _, object := range []client.Object{&v1alpha1.Connector{}, &corev1.Namespace{}} {
+		if _, err := mgr.GetCache().GetInformer(ctx, object); err != nil {
+			return nil, fmt.Errorf("caching %T: %w", object, err)
+		}
 	}
 	if err := mgr.Add(source); err != nil {
 		return nil, fmt.Errorf("adding the certificate source: %w", err)
@@ -90,14 +98,16 @@ func NewManager(ctx context.Context, config *rest.Config, c Config) (ctrl.Manage
 	if err != nil {
 		return nil, err
 	}
-	for path, enabled := range map[string]bool{InjectPath: true, InjectCSIPath: false} {
+	for path, injection := range map[string]string{
+		InjectPath: v1alpha1.InjectionEnabled, InjectAlwaysPath: v1alpha1.InjectionAlways, InjectCSIPath: "",
+	} {
 		server.Register(path, &admission.Webhook{Handler: &Injector{
-			Cache:   mgr.GetClient(),
-			Live:    mgr.GetAPIReader(),
-			Decoder: admission.NewDecoder(scheme),
-			Options: c.Inject,
-			Enabled: enabled,
-			Metrics: counts,
+			Cache:     mgr.GetClient(),
+			Live:      mgr.GetAPIReader(),
+			Decoder:   admission.NewDecoder(scheme),
+			Options:   c.Inject,
+			Injection: injection,
+			Metrics:   counts,
 		}})
 	}
 	if err := addChecks(mgr, TrustedChecker(source, mgr.GetClient(), c.Namespace)); err != nil {

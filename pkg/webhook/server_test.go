@@ -43,6 +43,7 @@ const (
 // server is the webhook, running against a real API server.
 type server struct {
 	api     client.Client
+	config  *rest.Config
 	address string // of admission
 	health  string
 	metrics string
@@ -56,7 +57,7 @@ func start(t *testing.T) *server {
 	require.NoError(t, v1alpha1.AddToScheme(scheme))
 	api, err := client.New(config, client.Options{Scheme: scheme})
 	require.NoError(t, err)
-	s := &server{api: api, address: freeAddress(t), health: freeAddress(t), metrics: freeAddress(t)}
+	s := &server{api: api, config: config, address: freeAddress(t), health: freeAddress(t), metrics: freeAddress(t)}
 	require.NoError(t, api.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: systemNamespace}}))
 	require.NoError(t, api.Create(t.Context(), configuration(t)))
 	s.run(t, config)
@@ -164,6 +165,7 @@ func TestWebhook(t *testing.T) {
 	s := start(t)
 	t.Run("admission", func(t *testing.T) { testAdmission(t, s) })
 	t.Run("csi volumes", func(t *testing.T) { testCSI(t, s) })
+	t.Run("defaults of namespaces", func(t *testing.T) { testDefaults(t, s) })
 	t.Run("metrics", func(t *testing.T) { testMetrics(t, s) })
 	t.Run("selection", func(t *testing.T) { testSelection(t, s) })
 	t.Run("the API server takes what is injected", func(t *testing.T) { testDryRun(t, s) })

@@ -9,12 +9,23 @@ const (
 	LabelInjection = KeyPrefix + "injection"
 	// InjectionEnabled as the value of LabelInjection: Pods may opt in.
 	InjectionEnabled = "enabled"
+	// InjectionAlways as the value of LabelInjection: every Pod is injected,
+	// unless it opts out.
+	InjectionAlways = "always"
 
 	// AnnotationConnectors on a Pod names the Connectors it uses:
-	// "name" or "namespace/name", comma separated.
+	// "name" or "namespace/name", comma separated. On a Namespace it names those
+	// of Pods that name none themselves.
 	AnnotationConnectors = KeyPrefix + "connectors"
-	// AnnotationInject on a Pod, with the value "false", opts out.
+	// AnnotationInject on a Pod: "true" asks for the Connectors that its Namespace
+	// names; "false" opts out.
 	AnnotationInject = KeyPrefix + "inject"
+	// AnnotationContainers on a Pod names the containers that get the kubeconfig,
+	// comma separated. Without it all do.
+	AnnotationContainers = KeyPrefix + "containers"
+	// AnnotationMountPath on a Pod is the directory of the kubeconfig in its
+	// containers.
+	AnnotationMountPath = KeyPrefix + "mount-path"
 
 	// AnnotationKubeconfigMode on a Pod says which kind of context is the
 	// kubeconfig's current one: "proxy" or "localhost".
