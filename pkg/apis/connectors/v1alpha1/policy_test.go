@@ -21,6 +21,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -33,6 +34,7 @@ const (
 	unlabelled = "policy-unlabelled"
 	mislabeled = "policy-mislabelled"
 	enabled    = "policy-enabled"
+	always     = "policy-always"
 )
 
 const (
@@ -78,7 +80,9 @@ func newPoliced(t *testing.T) *policed {
 	var err error
 	p.Client, err = client.New(c, client.Options{Scheme: scheme})
 	require.NoError(t, err)
-	for name, label := range map[string]string{unlabelled: "", mislabeled: "true", enabled: v1alpha1.InjectionEnabled} {
+	for name, label := range map[string]string{
+		unlabelled: "", mislabeled: "true", enabled: v1alpha1.InjectionEnabled, always: v1alpha1.InjectionAlways,
+	} {
 		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
 		if label != "" {
 			namespace.Labels = map[string]string{v1alpha1.LabelInjection: label}
@@ -162,6 +166,7 @@ func TestPolicies(t *testing.T) {
 			"kubectl label namespace " + namespace + " connectors.alauda.io/injection=enabled --overwrite"
 	}
 	asks := map[string]string{connectors: "k8s-connector"}
+	defaults := map[string]string{v1alpha1.AnnotationInject: "true"}
 
 	for kind := range workloads(enabled, nil, nil) {
 		t.Run(kind, func(t *testing.T) {
@@ -169,9 +174,14 @@ func TestPolicies(t *testing.T) {
 				return p.tell(t, p.dryRun(t.Context(), workloads(namespace, own, template)[kind]))
 			}
 			assert.Empty(t, told(unlabelled, nil, nil))
-			assert.Empty(t, told(enabled, nil, asks))
+			for _, namespace := range []string{enabled, always} {
+				assert.Empty(t, told(namespace, nil, nil))
+				assert.Empty(t, told(namespace, nil, asks))
+				assert.Empty(t, told(namespace, nil, defaults))
+			}
 			assert.Equal(t, []string{notEnabled(unlabelled)}, told(unlabelled, nil, asks))
 			assert.Equal(t, []string{notEnabled(mislabeled)}, told(mislabeled, nil, asks))
+			assert.Equal(t, []string{notEnabled(unlabelled)}, told(unlabelled, nil, defaults))
 			assert.Empty(t, told(unlabelled, nil, map[string]string{connectors: "a", v1alpha1.AnnotationInject: "false"}))
 			assert.Contains(t, strings.Join(told(enabled, nil, map[string]string{typo: "a"}), ""), typo)
 
@@ -190,6 +200,9 @@ func TestPolicies(t *testing.T) {
 				"annotation connectors.alauda.io/connectors on the " + kind + " itself does nothing; put it under " + path + ".metadata.annotations",
 			}, told(enabled, asks, nil))
 			assert.Empty(t, told(enabled, asks, asks))
+			assert.Equal(t, []string{
+				"annotation connectors.alauda.io/connectors, connectors.alauda.io/inject on the " + kind + " itself does nothing; put it under " + path + ".metadata.annotations",
+			}, told(enabled, map[string]string{connectors: "a", v1alpha1.AnnotationInject: "true"}, nil))
 		})
 	}
 	t.Run("injected for its csi volume", func(t *testing.T) {
@@ -219,7 +232,7 @@ func testPodKeys(t *testing.T, p *policed) {
 		want                []string
 	}{
 		"misspelt": {map[string]string{typo: "a"}, nil, []string{
-			"annotation connectors.alauda.io/connector is not known to this version and does nothing; known under connectors.alauda.io/ are connectors, inject, ",
+			"annotation connectors.alauda.io/connector is not known to this version and does nothing; known under connectors.alauda.io/ are connectors, containers, inject, ",
 		}},
 		"another prefix": {map[string]string{"connector.alauda.io/connectors": "a"}, nil, []string{
 			"annotation connector.alauda.io/connectors does nothing; Connectors are named in connectors.alauda.io/connectors",
@@ -283,13 +296,17 @@ func testNamespaceKeys(t *testing.T, p *policed) {
 	}{
 		"enabled":     {map[string]string{v1alpha1.LabelInjection: "enabled"}, nil, ""},
 		"none of us":  {map[string]string{"injection": "true"}, map[string]string{"a": "b"}, ""},
-		"true":        {map[string]string{v1alpha1.LabelInjection: "true"}, nil, `label connectors.alauda.io/injection has the value "true", which this version does not know, so Pods get no sidecar; only "enabled" is allowed: ` + remedy},
-		"always":      {map[string]string{v1alpha1.LabelInjection: "always"}, nil, `has the value "always", which this version does not know`},
+		"defaults":    {map[string]string{v1alpha1.LabelInjection: "enabled"}, map[string]string{connectors: "a, x/b.c"}, ""},
+		"always":      {map[string]string{v1alpha1.LabelInjection: "always"}, map[string]string{connectors: "a"}, ""},
+		"true":        {map[string]string{v1alpha1.LabelInjection: "true"}, nil, `label connectors.alauda.io/injection has the value "true", which this version does not know, so Pods get no sidecar; only "enabled" and "always" are allowed: ` + remedy},
 		"empty":       {map[string]string{v1alpha1.LabelInjection: ""}, nil, `has the value "", which this version does not know`},
 		"misspelt":    {map[string]string{v1alpha1.KeyPrefix + "inject": "enabled"}, nil, "label connectors.alauda.io/inject does nothing on a namespace; to let its Pods use Connectors: " + remedy},
 		"prefix":      {map[string]string{"connector.alauda.io/injection": "enabled"}, nil, "label connector.alauda.io/injection does nothing on a namespace"},
-		"annotation":  {nil, map[string]string{v1alpha1.LabelInjection: "enabled"}, "annotation connectors.alauda.io/injection does nothing on a namespace in this version; to let its Pods use Connectors, set a label: " + remedy},
-		"no defaults": {nil, map[string]string{connectors: "a"}, "annotation connectors.alauda.io/connectors does nothing on a namespace in this version"},
+		"annotation":  {nil, map[string]string{v1alpha1.LabelInjection: "enabled"}, "annotation connectors.alauda.io/injection does nothing on a namespace; only connectors.alauda.io/connectors does, beside the label: " + remedy},
+		"no label":    {nil, map[string]string{connectors: "a"}, "annotation connectors.alauda.io/connectors does nothing without the label connectors.alauda.io/injection; to let Pods use these Connectors: " + remedy},
+		"no defaults": {map[string]string{v1alpha1.LabelInjection: "always"}, nil, "Pods that name no Connector get no sidecar, because the annotation connectors.alauda.io/connectors is missing; name the Connectors for them: kubectl annotate namespace x connectors.alauda.io/connectors=NAME"},
+		"elsewhere":   {map[string]string{v1alpha1.LabelInjection: "always"}, map[string]string{connectors: "a,y/b"}, `annotation connectors.alauda.io/connectors has the value "a,y/b", so Pods that get these Connectors are refused; name Connectors of this namespace, with commas between`},
+		"no name":     {map[string]string{v1alpha1.LabelInjection: "enabled"}, map[string]string{connectors: "a,,b"}, `annotation connectors.alauda.io/connectors has the value "a,,b"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "x", Labels: tc.labels, Annotations: tc.annotations}}
@@ -302,4 +319,12 @@ func testNamespaceKeys(t *testing.T, p *policed) {
 			assert.Contains(t, told[0], tc.want)
 		})
 	}
+	t.Run("of the system", func(t *testing.T) {
+		label := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"connectors.alauda.io/injection":"always"},"annotations":{"connectors.alauda.io/connectors":"a"}}}`))
+		system := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: metav1.NamespaceSystem}}
+		assert.Equal(t, []string{
+			"label connectors.alauda.io/injection=always does nothing in namespace kube-system, whose Pods must not wait for the webhook; let them ask: " +
+				strings.Replace(remedy, " x ", " kube-system ", 1),
+		}, p.tell(t, func() error { return p.Patch(t.Context(), system, label, client.DryRunAll) }))
+	})
 }
