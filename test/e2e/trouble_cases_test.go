@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"strings"
+	"testing"
 
 	"github.com/kube-connector/kube-connector/pkg/apis/connectors/v1alpha1"
 )
@@ -65,6 +66,25 @@ func applyingPod(annotation string, spec ...string) func(s *scene) func() string
 	return applying(func(s *scene) (string, string) { return s.namespace, podManifest("refused", annotation, spec...) })
 }
 
+// ofNamespace changes the scene's namespace, again and again, without keeping it.
+func ofNamespace(verb, change string) func(s *scene) func() string {
+	return func(s *scene) func() string { return changing(s.t, s.namespace, verb, change) }
+}
+
+func changing(t *testing.T, namespace, verb, change string) func() string {
+	t.Helper()
+	return func() string {
+		return kubectl(t, "", verb, "--dry-run=server", "--overwrite", "namespace", namespace, change)
+	}
+}
+
+// applyingAlways applies a Pod that does not ask where all are to be injected.
+func applyingAlways(spec string) func(s *scene) func() string {
+	return applying(func(s *scene) (string, string) {
+		return s.newNamespace(map[string]string{v1alpha1.LabelInjection: v1alpha1.InjectionAlways}), podManifest("plain", "", spec)
+	})
+}
+
 var admissionTroubles = []trouble{
 	{"spec.address: Invalid value: …: must start with https://, because the token is only sent over verified TLS", applying(func(s *scene) (string, string) {
 		return s.namespace, connectorManifest("refused", faulty{address: "http://192.0.2.1:8080"})
@@ -73,13 +93,28 @@ var admissionTroubles = []trouble{
 		return s.newNamespace(nil), jobManifest("list", uses("good"), "")
 	})},
 	{
-		"label connectors.alauda.io/injection has the value …, which this version does not know, so Pods get no sidecar; only \"enabled\" is allowed: …",
+		"label connectors.alauda.io/injection has the value …, which this version does not know, so Pods get no sidecar; only \"enabled\" and \"always\" are allowed: …",
+		ofNamespace("label", v1alpha1.LabelInjection+"=true"),
+	},
+	{
+		"Pods that name no Connector get no sidecar, because the annotation connectors.alauda.io/connectors is missing; …",
+		ofNamespace("label", v1alpha1.LabelInjection+"=always"),
+	},
+	{
+		"annotation connectors.alauda.io/connectors does nothing without the label connectors.alauda.io/injection; …",
 		func(s *scene) func() string {
-			return func() string {
-				return kubectl(s.t, "", "label", "--dry-run=server", "--overwrite", "namespace", s.namespace, v1alpha1.LabelInjection+"=true")
-			}
+			return changing(s.t, s.newNamespace(nil), "annotate", v1alpha1.AnnotationConnectors+"=good")
 		},
 	},
+	{
+		"annotation connectors.alauda.io/connectors has the value …, so Pods that get these Connectors are refused; …",
+		ofNamespace("annotate", v1alpha1.AnnotationConnectors+"=default/good"),
+	},
+	{
+		"not injected: neither the Pod nor namespace …, which has the label connectors.alauda.io/injection: always, has the annotation connectors.alauda.io/connectors; …",
+		applyingAlways(""),
+	},
+	{"not injected, because the Pod has hostNetwork: …; if that is as it should be, …", applyingAlways("hostNetwork: true")},
 	{"annotation connectors.alauda.io/connectors on the … itself does nothing; put it under …", applying(func(s *scene) (string, string) {
 		return s.namespace, jobManifest("list", "", uses("good"))
 	})},
@@ -104,6 +139,18 @@ var admissionTroubles = []trouble{
 		applyingPod(uses("default/good")),
 	},
 	{"the Pod has hostNetwork: …; remove that, or what asks for a Connector: …", applyingPod(uses("good"), "hostNetwork: true")},
+	{
+		`annotation connectors.alauda.io/inject is "true", but neither the Pod nor namespace … has the annotation connectors.alauda.io/connectors; name the Connectors in one of them`,
+		applyingPod(v1alpha1.AnnotationInject + `: "true"`),
+	},
+	{
+		"annotation connectors.alauda.io/containers names container …; the Pod has …",
+		applyingPod(uses("good") + ", " + v1alpha1.AnnotationContainers + ": man"),
+	},
+	{"container … mounts volume … at …, where the kubeconfig belongs; mount it elsewhere", applying(func(s *scene) (string, string) {
+		pod := podManifest("refused", uses("good"), "volumes:", "- {name: own, emptyDir: {}}")
+		return s.namespace, strings.Replace(pod, "{name: app,", "{name: app, volumeMounts: [{name: own, mountPath: /var/run/connectors.alauda.io}],", 1)
+	})},
 	{"annotation … has the value …; allowed are …", applyingPod(uses("good") + `, connectors.alauda.io/proxy-port: "80"`)},
 	{"failed quota: …: must specify limits.cpu for: …", limited(quota("limits.cpu", "1"))},
 	{"exceeded quota: …", limited(quota("requests.memory", "20Mi"))},

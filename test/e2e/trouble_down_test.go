@@ -11,6 +11,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"k8s.io/apimachinery/pkg/util/wait"
+
+	"github.com/kube-connector/kube-connector/pkg/apis/connectors/v1alpha1"
 )
 
 // The tests of this file take parts of the product away, so nothing runs beside
@@ -60,13 +62,19 @@ func awaitProduct(t *testing.T) {
 	require.NoError(t, clusters.AwaitProduct(context.WithoutCancel(t.Context())))
 }
 
-// TestWebhookDown: Pods that ask are refused with a hint at the webhook, and no
-// others are.
+// TestWebhookDown: Pods that ask, or whose namespace asks for all, are refused
+// with a hint at the webhook, and no others are.
 func TestWebhookDown(t *testing.T) {
 	s := newScene(t)
 	takeDown(t, "connector-webhook")
 	awaitSentence(t, `failed calling webhook "annotated.connectors.alauda.io": …`, applyingPod(uses("good"))(s))
 	assert.Contains(t, applyingPod("other: annotation")(s)(), "created")
+	assert.Contains(t, applyingAlways("")(s)(), `failed calling webhook "always.connectors.alauda.io"`)
+	for _, label := range []string{v1alpha1.InjectionEnabled, v1alpha1.InjectionAlways} {
+		namespace := s.newNamespace(map[string]string{v1alpha1.LabelInjection: label})
+		out := podManifest("out", uses("good")+", "+v1alpha1.AnnotationInject+`: "false"`)
+		assert.Contains(t, kubectl(t, out, "-n", namespace, "create", "--dry-run=server", "-f", "-"), "created")
+	}
 }
 
 // TestControllerDown: Pods are injected all the same, with a warning, and work
