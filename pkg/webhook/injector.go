@@ -22,8 +22,7 @@ import (
 )
 
 // The paths at which an Injector is served. The API server tells nothing of a
-// Pod's namespace but its name; which of them it calls says how that is labelled,
-// and is never older than our cache.
+// Pod's namespace but its name; which of them it calls says how that is labelled.
 const (
 	// InjectPath is for Pods of namespaces that are labelled to let Pods opt in.
 	InjectPath = "/inject"
