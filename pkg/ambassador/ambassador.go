@@ -3,10 +3,11 @@
 // temporary token, and sends each with the real token to the one API server that
 // its connector is for.
 //
-// There are two ways in. Clients that know proxies send CONNECT to the front,
+// There are three ways in. Clients that know proxies send CONNECT to the front,
 // and find the API server under its own name inside the tunnel. Others take the
-// localhost port for an API server with a path prefix. From there on the way is
-// one: route.serve.
+// localhost port for an API server with a path prefix. Those that look for the
+// API server of the cluster they run in find the first connector, at the root of
+// a port of its own. From there on the way is one: route.serve.
 //
 // Package relay carries the requests. Everything that decides where a token goes is
 // in route.go, guard.go and upstream.go.
@@ -20,6 +21,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -67,8 +69,9 @@ type Ambassador struct {
 	drainTimeout time.Duration
 	routes       []*route
 	front        *http.Server // takes CONNECT
-	inner        relay.Server // serves what is inside the tunnels, and the localhost port
+	inner        relay.Server // serves what is inside the tunnels, and the ports that take requests
 	localhost    *localhost
+	inCluster    *localhost
 	localTLS     *tls.Config
 	connections  atomic.Int64
 	metrics      metrics
@@ -97,6 +100,7 @@ func New(o Options) (*Ambassador, error) {
 		}
 	}
 	a.localhost = newLocalhost(a.routes, o.Identity.Token(), o.Log, &a.metrics)
+	a.inCluster = newInCluster(a.routes[0], o.Identity.Token(), o.Log, &a.metrics)
 	leaf, err := o.Identity.leaf(localNames...)
 	if err != nil {
 		return nil, err
@@ -128,6 +132,8 @@ func New(o Options) (*Ambassador, error) {
 type Listeners struct {
 	Proxy     []net.Listener // takes CONNECT
 	Localhost []net.Listener // takes requests, over TLS
+	// InCluster takes requests, over TLS, for the first connector, at the root.
+	InCluster []net.Listener
 	// Metrics answers GET /metrics to everybody, over plain HTTP. Without it nothing
 	// is counted of requests.
 	Metrics net.Listener
@@ -141,7 +147,7 @@ func (a *Ambassador) Serve(ctx context.Context, listeners Listeners) error {
 	var servers sync.WaitGroup
 	defer servers.Wait()
 	defer stop()
-	failed := make(chan error, len(listeners.Proxy)+len(listeners.Localhost)+1)
+	failed := make(chan error, len(listeners.Proxy)+len(listeners.Localhost)+len(listeners.InCluster)+1)
 	serve := func(l net.Listener, serve func(net.Listener) error) {
 		servers.Go(func() {
 			if err := serve(l); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
@@ -163,6 +169,9 @@ func (a *Ambassador) Serve(ctx context.Context, listeners Listeners) error {
 	for _, l := range listeners.Localhost {
 		serve(&boundedListener{Listener: l, open: &a.connections, most: maxConnections}, a.serveLocalhost)
 	}
+	for _, l := range listeners.InCluster {
+		serve(&boundedListener{Listener: l, open: &a.connections, most: maxConnections}, a.serveInCluster)
+	}
 	for _, r := range a.routes {
 		servers.Go(func() { r.follow(base) })
 	}
@@ -181,7 +190,7 @@ func (a *Ambassador) drain(listeners Listeners) {
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), a.drainTimeout)
 	defer cancel()
-	for _, l := range listeners.Localhost {
+	for _, l := range slices.Concat(listeners.Localhost, listeners.InCluster) {
 		l.Close()
 	}
 	a.front.Close() // what it still has are clients that have no tunnel yet
@@ -198,7 +207,12 @@ func (a *Ambassador) serveTunnel(conn *tls.Conn, t *tunnel) {
 }
 
 // serveLocalhost serves the clients of the localhost port.
-func (a *Ambassador) serveLocalhost(l net.Listener) error {
+func (a *Ambassador) serveLocalhost(l net.Listener) error { return a.serveRequests(l, a.localhost) }
+
+// serveInCluster serves in-cluster clients.
+func (a *Ambassador) serveInCluster(l net.Listener) error { return a.serveRequests(l, a.inCluster) }
+
+func (a *Ambassador) serveRequests(l net.Listener, front *localhost) error {
 	_, port, err := net.SplitHostPort(l.Addr().String())
 	if err != nil {
 		return err
@@ -212,6 +226,6 @@ func (a *Ambassador) serveLocalhost(l net.Listener) error {
 		if err != nil {
 			return err
 		}
-		go a.inner.ServeConn(tls.Server(conn, a.localTLS), func(x *relay.Exchange) { a.localhost.serve(x, port) })
+		go a.inner.ServeConn(tls.Server(conn, a.localTLS), func(x *relay.Exchange) { front.serve(x, port) })
 	}
 }

@@ -356,7 +356,7 @@ func (l *failing) Accept() (net.Conn, error) {
 }
 
 func TestAcceptFailsForAMoment(t *testing.T) {
-	for _, mode := range []kubeconfig.Mode{kubeconfig.ModeProxy, kubeconfig.ModeLocalhost} {
+	for _, mode := range []kubeconfig.Mode{kubeconfig.ModeProxy, kubeconfig.ModeLocalhost, modeInCluster} {
 		t.Run(string(mode), func(t *testing.T) {
 			up := newUpstream(t, ok)
 			connectors := []ambassador.Connector{{Reference: cluster, Address: up.address(t, ""), Credential: newSource(up.snapshot())}}

@@ -84,15 +84,21 @@ func FuzzCheckPath(f *testing.F) {
 	})
 }
 
-// Whatever comes to the localhost port without the temporary token is refused;
-// and a request with it reaches its own API server below its prefix, or nobody.
-func FuzzLocalhostRequest(f *testing.F) {
+func FuzzLocalhostRequest(f *testing.F) { fuzzRequest(f, kubeconfig.ModeLocalhost) }
+
+func FuzzInClusterRequest(f *testing.F) { fuzzRequest(f, modeInCluster) }
+
+// Whatever comes to a port that takes requests without the temporary token is
+// refused; and a request with it reaches its own API server below its prefix, or
+// nobody.
+func fuzzRequest(f *testing.F, mode kubeconfig.Mode) {
+	f.Helper()
 	var reached atomic.Pointer[http.Request]
 	up := newUpstream(f, func(_ http.ResponseWriter, r *http.Request) { reached.Store(r) })
-	r := startFor(f, kubeconfig.ModeLocalhost, up.address(f, "/kubernetes/global"), newSource(up.snapshot()))
+	r := startFor(f, mode, up.address(f, "/kubernetes/global"), newSource(up.snapshot()))
 	for _, target := range []string{
 		"/team-a/cluster/api", "/team-a/cluster", "/team-a/other", "/team-a/cluster/../x", "/team-a/cluster/%2e%2e/x",
-		"/team-a%2fcluster/api", "//team-a/cluster", "/team-a/cluster//x", "https://127.0.0.1/team-a/cluster", "*", "/team-a/cluster;/x", `\team-a\cluster`,
+		"/", "/api", "/../x", "/%2e%2e%2fx", "//evil.example/api", "/team-a%2fcluster/api", "//team-a/cluster", "/team-a/cluster//x", "https://127.0.0.1/team-a/cluster", "*", "/team-a/cluster;/x", `\team-a\cluster`,
 	} {
 		f.Add(target, "", true)
 		f.Add(target, "Host: evil.example", true)

@@ -137,7 +137,7 @@ func (s *source) set(next *credential.Snapshot) {
 type running struct {
 	mode      kubeconfig.Mode
 	proxy     string // host:port
-	localhost string // host:port
+	localhost string // host:port; in modeInCluster that of the in-cluster port
 	metrics   string // host:port
 	identity  *ambassador.Identity
 	address   connector.Address
@@ -160,8 +160,19 @@ func startLocal(t *testing.T, a connector.Address, s credential.Source) *running
 	return startFor(t, kubeconfig.ModeLocalhost, a, s)
 }
 
-// modes are the ways in. What is true of one is mostly true of the other.
-var modes = map[string]func(*testing.T, connector.Address, credential.Source) *running{"proxy": start, "localhost": startLocal}
+// modeInCluster is that of clients which have no kubeconfig.
+const modeInCluster kubeconfig.Mode = "in-cluster"
+
+// startInCluster runs an ambassador for a client that uses the in-cluster port.
+func startInCluster(t *testing.T, a connector.Address, s credential.Source) *running {
+	t.Helper()
+	return startFor(t, modeInCluster, a, s)
+}
+
+// modes are the ways in. What is true of one is mostly true of the others.
+var modes = map[string]func(*testing.T, connector.Address, credential.Source) *running{
+	"proxy": start, "localhost": startLocal, "in-cluster": startInCluster,
+}
 
 func startFor(tb testing.TB, mode kubeconfig.Mode, a connector.Address, s credential.Source) *running {
 	tb.Helper()
@@ -199,6 +210,9 @@ func startOn(tb testing.TB, mode kubeconfig.Mode, connectors []ambassador.Connec
 	ctx, stop := context.WithCancel(context.Background())
 	r.stop = stop
 	listeners := ambassador.Listeners{Proxy: []net.Listener{proxy}, Localhost: []net.Listener{localhost}, Metrics: metrics}
+	if mode == modeInCluster {
+		listeners.Localhost, listeners.InCluster = nil, listeners.Localhost
+	}
 	go func() { r.stopped <- amb.Serve(ctx, listeners) }()
 	tb.Cleanup(func() {
 		stop()
@@ -241,9 +255,12 @@ func basic(user, password string) string {
 
 func (r *running) authorization() string { return basic(cluster.String(), r.identity.Token()) }
 
+// direct says whether the client takes the ambassador for the API server.
+func (r *running) direct() bool { return r.mode != kubeconfig.ModeProxy }
+
 // host is what the client takes for the API server.
 func (r *running) host() string {
-	if r.mode == kubeconfig.ModeLocalhost {
+	if r.direct() {
 		return r.localhost
 	}
 	return r.address.Authority()
@@ -262,7 +279,7 @@ func (r *running) url(path string) string { return "https://" + r.host() + r.pat
 // line is the begin of a request.
 func (r *running) line(method, path string) string {
 	line := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: %s\r\n", method, r.path(path), r.host())
-	if r.mode == kubeconfig.ModeLocalhost {
+	if r.direct() {
 		return line + "Authorization: Bearer " + r.identity.Token() + "\r\n"
 	}
 	return line + "Authorization: Bearer fake-token\r\n"
@@ -272,7 +289,7 @@ func (r *running) clientTLS() *tls.Config {
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(r.identity.CA())
 	config := &tls.Config{RootCAs: pool, ServerName: r.address.Host(), NextProtos: []string{"h2", "http/1.1"}}
-	if r.mode == kubeconfig.ModeLocalhost {
+	if r.direct() {
 		config.ServerName = "127.0.0.1"
 	}
 	return config
@@ -282,7 +299,7 @@ func (r *running) clientTLS() *tls.Config {
 func (r *running) open(tb testing.TB) *tls.Conn {
 	tb.Helper()
 	var conn net.Conn
-	if r.mode == kubeconfig.ModeLocalhost {
+	if r.direct() {
 		var err error
 		conn, err = net.Dial("tcp", r.localhost)
 		require.NoError(tb, err)
@@ -327,7 +344,7 @@ func (r *running) client(t *testing.T) *http.Client {
 	t.Helper()
 	transport := &http.Transport{TLSClientConfig: r.clientTLS()}
 	t.Cleanup(transport.CloseIdleConnections)
-	if r.mode == kubeconfig.ModeLocalhost {
+	if r.direct() {
 		return &http.Client{Transport: bearer{transport, r.identity.Token()}, Timeout: patience}
 	}
 	transport.Proxy = http.ProxyURL(&url.URL{Scheme: "http", Host: r.proxy, User: url.UserPassword(cluster.String(), r.identity.Token())})

@@ -20,27 +20,42 @@ var localNames = []string{"127.0.0.1", "::1", "localhost"}
 
 // localhost is the front for clients that use no proxy. They take the ambassador
 // for an API server with a path prefix, https://127.0.0.1:port/namespace/name,
-// and the temporary token for their own.
+// and the temporary token for their own. In-cluster clients know no prefixes:
+// their port has one connector at its root.
 type localhost struct {
+	root    *mount            // takes every path, if it is there
 	mounts  map[string]*mount // by "/namespace/name"
 	token   string
+	from    string // where clients have the token from
 	log     *slog.Logger
 	metrics *metrics
 }
 
-// mount is where the localhost port has one connector.
+// mount is where a port has one connector.
 type mount struct {
-	path  string // "/namespace/name"
+	path  string // "/namespace/name", or "" for the root
 	route *route
 }
 
 func newLocalhost(routes []*route, token string, log *slog.Logger, m *metrics) *localhost {
-	l := &localhost{mounts: make(map[string]*mount, len(routes)), token: token, log: log, metrics: m}
+	l := &localhost{
+		mounts: make(map[string]*mount, len(routes)), token: token, log: log, metrics: m,
+		from: "use the user of the kubeconfig as it is, and read the file again if it has changed",
+	}
 	for _, r := range routes {
 		m := &mount{path: "/" + r.ref.String(), route: r}
 		l.mounts[m.path] = m
 	}
 	return l
+}
+
+// newInCluster is the front for clients that expect the API server of the cluster
+// that they run in.
+func newInCluster(r *route, token string, log *slog.Logger, m *metrics) *localhost {
+	return &localhost{
+		root: &mount{route: r}, token: token, log: log, metrics: m,
+		from: "read the file that in-cluster clients have it from again",
+	}
 }
 
 // serve handles a request that came to the port.
@@ -80,8 +95,11 @@ func (l *localhost) admit(r *http.Request, port string) (*mount, *statusError) {
 	if subtle.ConstantTimeCompare([]byte(bearer(r.Header)), []byte(l.token)) != 1 {
 		return nil, &statusError{
 			code: http.StatusUnauthorized, reason: "Unauthorized",
-			message: "not the temporary token of this Pod: use the user of the kubeconfig as it is, and read the file again if it has changed",
+			message: "not the temporary token of this Pod: " + l.from,
 		}
+	}
+	if l.root != nil {
+		return l.root, nil
 	}
 	// In escaped form: another spelling of a prefix is not that prefix.
 	path := r.URL.EscapedPath()
@@ -142,7 +160,7 @@ func (m *mount) prefix(*http.Request, connector.Address) (string, *statusError) 
 
 // relocate implements view. A redirect below the address becomes one below the
 // mount. Any other goes away: the client would show the temporary token there,
-// and what is served beside this mount are other connectors.
+// and what is served beside a mount are other connectors.
 func (m *mount) relocate(resp *http.Response, address connector.Address) {
 	location := resp.Header.Get("Location")
 	resp.Header.Del("Location")
@@ -167,6 +185,12 @@ func (m *mount) relocate(resp *http.Response, address connector.Address) {
 	moved := url.URL{Path: m.path + strings.TrimPrefix(target.Path, address.Prefix()), RawQuery: target.RawQuery, Fragment: target.Fragment}
 	if target.RawPath != "" {
 		moved.RawPath = m.path + strings.TrimPrefix(target.RawPath, address.Prefix())
+	}
+	if moved.Path == "" {
+		moved.Path = "/"
+	}
+	if strings.HasPrefix(moved.EscapedPath(), "//") {
+		return // as a reference it begins with a host (RFC 3986 section 4.2)
 	}
 	resp.Header.Set("Location", moved.String())
 }

@@ -21,6 +21,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/kube-connector/kube-connector/pkg/credential"
@@ -42,6 +43,9 @@ func (r *running) clientset(t *testing.T) *kubernetes.Clientset {
 	assert.NotContains(t, string(file), realToken)
 	config, err := clientcmd.RESTConfigFromKubeConfig(file)
 	require.NoError(t, err)
+	if r.mode == modeInCluster {
+		config = &rest.Config{Host: "https://" + r.localhost, BearerToken: r.identity.Token(), TLSClientConfig: rest.TLSClientConfig{CAData: r.identity.CA()}}
+	}
 	httpClient, err := restHTTPClient(config)
 	require.NoError(t, err)
 	t.Cleanup(httpClient.CloseIdleConnections)

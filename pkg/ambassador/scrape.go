@@ -73,7 +73,7 @@ func (a *Ambassador) exposition() []byte {
 	a.each(p, "response_bytes_total", func(r *route) int64 { return r.counts.bytes.Load() })
 	p.family(metricPrefix+"requests_in_flight", gauge, "Requests that are being served, watches and upgraded connections included.")
 	a.each(p, "requests_in_flight", func(r *route) int64 { return r.counts.inFlight.Load() })
-	p.family(metricPrefix+"client_connections", gauge, "Connections of clients that are open, on both ports.")
+	p.family(metricPrefix+"client_connections", gauge, "Connections of clients that are open, on all ports.")
 	p.sample("client_connections %d", a.connections.Load())
 	p.family(metricPrefix+"connects_refused_total", counter, "CONNECT requests that were refused, by reason.")
 	for i := range refusals {
