@@ -23,6 +23,9 @@ const stateDir = "/var/run/connector-proxy/state"
 // defaultKubeconfig is the one that is written if no other is asked for.
 const defaultKubeconfig = "/var/run/connector-proxy/kubeconfig/kubeconfig"
 
+// defaultInClusterDir is where in-cluster clients have their files from.
+const defaultInClusterDir = "/var/run/connector-proxy/in-cluster"
+
 // options are the flags of run.
 type options struct {
 	connectors     connectorsFlag
@@ -33,6 +36,8 @@ type options struct {
 	kubeconfigMode kubeconfig.Mode
 	proxyPort      uint
 	localhostPort  uint
+	inClusterPort  uint
+	inClusterDir   string
 	metricsPort    uint
 	logLevel       slog.Level
 	drainTimeout   time.Duration
@@ -50,6 +55,8 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	flags.TextVar(&o.kubeconfigMode, "kubeconfig-mode", kubeconfig.ModeProxy, "which contexts are current: proxy or localhost, for clients that ignore proxy-url")
 	flags.UintVar(&o.proxyPort, "proxy-port", 17443, "the port on localhost that takes CONNECT")
 	flags.UintVar(&o.localhostPort, "localhost-port", 17444, "the port on localhost that takes requests")
+	flags.UintVar(&o.inClusterPort, "in-cluster-port", 0, "the port on localhost that is the API server of clients that use no kubeconfig, for one connector; 0 for none")
+	flags.StringVar(&o.inClusterDir, "in-cluster-dir", defaultInClusterDir, "where to write token, ca.crt and namespace for them")
 	flags.UintVar(&o.metricsPort, "metrics-port", 0, "the port, on all addresses, that serves metrics to everybody over HTTP; 0 for none")
 	flags.TextVar(&o.logLevel, "log-level", slog.LevelInfo, "debug, info, warn or error")
 	flags.DurationVar(&o.drainTimeout, "drain-timeout", 20*time.Second, "how long requests may take to finish after SIGTERM")
@@ -80,8 +87,11 @@ func (o *options) check() error {
 	case o.drainTimeout <= 0 || o.drainTimeout > time.Hour:
 		return fmt.Errorf("--drain-timeout=%s: must be above 0 and at most 1h", o.drainTimeout)
 	}
+	if err := o.checkInCluster(); err != nil {
+		return err
+	}
 	for _, k := range o.kubeconfigs {
-		if info, err := os.Stat(filepath.Dir(k.path)); err != nil || !info.IsDir() {
+		if !isDir(filepath.Dir(k.path)) {
 			return fmt.Errorf("--kubeconfig=%s: %s is not a directory; make it, or mount a volume there", k.path, filepath.Dir(k.path))
 		}
 		for _, ref := range k.references {
@@ -91,6 +101,11 @@ func (o *options) check() error {
 		}
 	}
 	return nil
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 // entries are the connectors of a kubeconfig: those of references, or all.

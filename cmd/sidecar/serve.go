@@ -70,6 +70,9 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 	if err := writeKubeconfigs(o, identity); err != nil {
 		return err
 	}
+	if err := writeInCluster(o, identity); err != nil {
+		return err
+	}
 	// The kernel takes connections since listen: whoever reads the kubeconfig
 	// from now on is served.
 	ready, err := announce(o.stateDir)
@@ -83,7 +86,7 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	background.Go(func() { directory.Run(ctx) })
-	log.Info("ready", "version", version.String(), "proxy", local(o.proxyPort), "localhost", local(o.localhostPort), "metrics_port", o.metricsPort, "connectors", len(connectors))
+	log.Info("ready", "version", version.String(), "proxy", local(o.proxyPort), "localhost", local(o.localhostPort), "in_cluster_port", o.inClusterPort, "metrics_port", o.metricsPort, "connectors", len(connectors))
 	err = a.Serve(ctx, listeners)
 	log.Info("stopped")
 	return err
@@ -116,6 +119,12 @@ func listen(o options, log *slog.Logger) (l ambassador.Listeners, err error) {
 		closeAll(l)
 		return l, err
 	}
+	if o.inClusterPort != 0 {
+		if l.InCluster, err = listenOn(o.inClusterPort, log); err != nil {
+			closeAll(l)
+			return l, err
+		}
+	}
 	if o.metricsPort == 0 {
 		return l, nil
 	}
@@ -129,7 +138,7 @@ func listen(o options, log *slog.Logger) (l ambassador.Listeners, err error) {
 }
 
 func closeAll(l ambassador.Listeners) {
-	for _, listener := range slices.Concat(l.Proxy, l.Localhost) {
+	for _, listener := range slices.Concat(l.Proxy, l.Localhost, l.InCluster) {
 		listener.Close()
 	}
 	if l.Metrics != nil {
