@@ -56,7 +56,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	flags.UintVar(&o.proxyPort, "proxy-port", 17443, "the port on localhost that takes CONNECT")
 	flags.UintVar(&o.localhostPort, "localhost-port", 17444, "the port on localhost that takes requests")
 	flags.UintVar(&o.inClusterPort, "in-cluster-port", 0, "the port on localhost that is the API server of clients that use no kubeconfig, for one connector; 0 for none")
-	flags.StringVar(&o.inClusterDir, "in-cluster-dir", defaultInClusterDir, "where to write token, ca.crt and namespace for them")
+	flags.StringVar(&o.inClusterDir, "in-cluster-dir", defaultInClusterDir, "where clients that use no kubeconfig find token, ca.crt and namespace, with --in-cluster-port")
 	flags.UintVar(&o.metricsPort, "metrics-port", 0, "the port, on all addresses, that serves metrics to everybody over HTTP; 0 for none")
 	flags.TextVar(&o.logLevel, "log-level", slog.LevelInfo, "debug, info, warn or error")
 	flags.DurationVar(&o.drainTimeout, "drain-timeout", 20*time.Second, "how long requests may take to finish after SIGTERM")

@@ -166,7 +166,7 @@ func kubeconfigArg(dir string, refs []connector.Reference) string {
 }
 
 // convert replaces the source of a csi volume. It is the one thing that a patch
-// takes away: an emptyDir beside the csi source is not valid.
+// removes: an emptyDir beside the csi source is not valid.
 func (p *patcher) convert(v *volume) {
 	at := fmt.Sprintf("/spec/volumes/%d", v.index)
 	p.op("test", at+"/csi/driver", v1alpha1.CSIDriver)

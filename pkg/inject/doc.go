@@ -3,8 +3,9 @@
 // and warnings come out. It has no client, no clock and no I/O, so the same
 // input gives the same bytes.
 //
-// The patch is built by hand and only adds, but for the source of a csi volume
-// that asks for Connectors, which it replaces. A diff of the Pod against its
+// The patch is built by hand and only adds, but for two things that it replaces:
+// the source of a csi volume that asks for Connectors, and, for in-cluster
+// clients, which volume is mounted where they look. A diff of the Pod against its
 // decoded self would remove every field that this package's API types do not
 // know yet.
 package inject

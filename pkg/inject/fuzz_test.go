@@ -17,25 +17,32 @@ func FuzzPlan(f *testing.F) {
 	const (
 		plain = `{"spec":{"containers":[{"name":"a","volumeMounts":[{"name":"v","mountPath":"/v"}]}]}}`
 		odd   = `{"metadata":{"labels":null},"spec":{"volumes":null,"initContainers":[{"name":"connector-proxy"}],"containers":[]}}`
+		auto  = `{"spec":{"volumes":[{"name":"kube-api-access-x","projected":{"sources":[]}}],"containers":[{"name":"a","env":[{"name":"KUBERNETES_SERVICE_PORT","value":"17445"}],"volumeMounts":[{"name":"kube-api-access-x","mountPath":"/var/run/secrets/kubernetes.io/serviceaccount","readOnly":true}]}]}}`
 		csi   = `{"spec":{"volumes":[{"name":"v","csi":{"driver":"connectors-csi","volumeAttributes":{"connectors":"b"}}}]}}`
 	)
 	const enabled, always = v1alpha1.InjectionEnabled, v1alpha1.InjectionAlways
-	f.Add([]byte(plain), enabled, "", "k8s-connector", "a", "/opt/kube", "", "", "")
-	f.Add([]byte(odd), enabled, "a", "a,b", "", "", "v", "a,c", "kubeconfig")
-	f.Add([]byte(`{"spec":{"hostNetwork":true}}`), enabled, "", "team-b/x", "", "", "", "", "")
-	f.Add([]byte(csi), "", "a", "", "", "", "w", "a", "")
-	f.Add([]byte(csi), enabled, "", "a", "b", "/etc/../x", "v=/kubeconfig", "team-a/a", "other")
-	f.Add([]byte(plain), always, "a,b", "", " a ,a", "/v/w", "", "", "")
-	f.Add([]byte(odd), always, "team-b/x", "", "", "", "", "", "")
-	f.Add([]byte(`{"spec":{"hostPID":true}}`), always, "a", "", "", "", "v", "b", "kubeconfig")
-	f.Add([]byte(csi), always, "", "", "", "", "", "", "")
-	f.Fuzz(func(t *testing.T, raw []byte, injection, defaults, annotation, containers, mountPath, volume, names, configuration string) {
+	f.Add([]byte(plain), enabled, "", "k8s-connector", "a", "/opt/kube", "", "", "", "")
+	f.Add([]byte(auto), enabled, "", "a", "", "", "", "", "", "true")
+	f.Add([]byte(auto), enabled, "", "a", "", "", "v", "a", "kubeconfig", "true")
+	f.Add([]byte(auto), enabled, "", "a", "a", "", "", "", "", "true")
+	f.Add([]byte(plain), enabled, "", "a,b", "", "", "", "", "", "true")
+	f.Add([]byte(odd), enabled, "a", "a,b", "", "", "v", "a,c", "kubeconfig", "false")
+	f.Add([]byte(`{"spec":{"hostNetwork":true}}`), enabled, "", "team-b/x", "", "", "", "", "", "yes")
+	f.Add([]byte(csi), "", "a", "", "", "", "w", "a", "", "true")
+	f.Add([]byte(csi), enabled, "", "a", "b", "/etc/../x", "v=/kubeconfig", "team-a/a", "other", "")
+	f.Add([]byte(plain), always, "a,b", "", " a ,a", "/v/w", "", "", "", "")
+	f.Add([]byte(plain), always, "a", "", "", "", "", "", "", "true")
+	f.Add([]byte(odd), always, "team-b/x", "", "", "", "", "", "", "")
+	f.Add([]byte(`{"spec":{"hostPID":true}}`), always, "a", "", "", "", "v", "b", "kubeconfig", "")
+	f.Add([]byte(csi), always, "", "", "", "", "", "", "", "")
+	f.Fuzz(func(t *testing.T, raw []byte, injection, defaults, annotation, containers, mountPath, volume, names, configuration, inCluster string) {
 		var pod corev1.Pod
 		if json.Unmarshal(raw, &pod) != nil {
 			return
 		}
 		for key, value := range map[string]string{
 			v1alpha1.AnnotationConnectors: annotation, v1alpha1.AnnotationContainers: containers, v1alpha1.AnnotationMountPath: mountPath,
+			v1alpha1.AnnotationInCluster: inCluster,
 		} {
 			if value == "" {
 				continue

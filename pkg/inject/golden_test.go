@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -86,6 +87,13 @@ func run(t *testing.T, c *testCase) []byte {
 			require.Positive(t, i)
 			require.Regexp(t, `^/spec/volumes/\d+/csi$`, op.Path, "a patch only adds")
 			require.Equal(t, jsonpatch.NewOperation("test", op.Path+"/driver", v1alpha1.CSIDriver), result.Patch[i-1], "it removes without a test")
+		case "replace":
+			require.Positive(t, i)
+			require.Regexp(t, `^/spec/(initC|c)ontainers/\d+/volumeMounts/\d+/name$`, op.Path, "a patch only adds")
+			require.Equal(t, "connectors-in-cluster", op.Value)
+			test := result.Patch[i-1]
+			require.Equal(t, "test "+op.Path, test.Operation+" "+test.Path, "it replaces without a test")
+			require.Regexp(t, "^kube-api-access-", test.Value)
 		case "test":
 		default:
 			assert.Equal(t, "add", op.Operation, "a patch only adds: %s", op.Path)
@@ -93,6 +101,7 @@ func run(t *testing.T, c *testCase) []byte {
 	}
 	before := decode(t, c.pod)
 	withoutCSI(t, before)
+	withoutAPIToken(t, before)
 	assertContains(t, before, decode(t, after), "")
 	for range 100 {
 		again, err := c.plan(c.pod)
@@ -179,6 +188,25 @@ func withoutCSI(t *testing.T, pod any) {
 	}
 }
 
+// withoutAPIToken takes out of a Pod what may be replaced for in-cluster clients:
+// which volume a container mounts to get the API token of its own cluster.
+func withoutAPIToken(t *testing.T, pod any) {
+	t.Helper()
+	if member[map[string]any](t, member[any](t, pod, "metadata"), "annotations")[v1alpha1.AnnotationInCluster] != "true" {
+		return
+	}
+	for _, list := range []string{"initContainers", "containers"} {
+		for _, container := range member[[]any](t, member[any](t, pod, "spec"), list) {
+			for _, mount := range member[[]any](t, container, "volumeMounts") {
+				if member[string](t, mount, "mountPath") == "/var/run/secrets/kubernetes.io/serviceaccount" {
+					require.Regexp(t, "^kube-api-access-", member[string](t, mount, "name"), "replaces another mount")
+					delete(mount.(map[string]any), "name")
+				}
+			}
+		}
+	}
+}
+
 // member is a member of a JSON object, or nothing.
 func member[T any](t *testing.T, object any, name string) (value T) {
 	t.Helper()
@@ -211,8 +239,14 @@ func assertContains(t *testing.T, before, after any, path string) {
 		require.True(t, ok, "%s is gone", path)
 		require.GreaterOrEqual(t, len(a), len(b), "%s lost entries", path)
 		offset := 0
-		if path == "/spec/initContainers" {
+		switch {
+		case path == "/spec/initContainers":
 			offset = len(a) - len(b) // the sidecar stands first
+		case strings.HasSuffix(path, "ontainers/env"):
+			// What the container's own variables may refer to stands first.
+			offset = slices.IndexFunc(a, func(v any) bool { return reflect.DeepEqual(v, b[0]) })
+			require.GreaterOrEqual(t, offset, 0, "%s lost a variable", path)
+			require.GreaterOrEqual(t, len(a)-offset, len(b), "%s lost variables", path)
 		}
 		for i, value := range b {
 			assertContains(t, value, a[i+offset], path)

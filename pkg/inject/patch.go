@@ -7,12 +7,18 @@ import (
 	jsonpatch "gomodules.xyz/jsonpatch/v2"
 )
 
-// patcher collects operations. All of them are "add", but for what convert does.
+// patcher collects operations. All of them are "add", but for what convert and
+// replace do.
 type patcher struct {
 	operations []jsonpatch.Operation
 	// made are the lists and maps that an operation before has made, so that the
 	// next one adds to them.
-	made map[string]bool
+	made     map[string]bool
+	warnings []string
+}
+
+func (p *patcher) warn(format string, args ...any) {
+	p.warnings = append(p.warnings, fmt.Sprintf(format, args...))
 }
 
 func (p *patcher) add(path string, value any) {
@@ -21,6 +27,12 @@ func (p *patcher) add(path string, value any) {
 
 func (p *patcher) op(operation, path string, value any) {
 	p.operations = append(p.operations, jsonpatch.NewOperation(operation, path, value))
+}
+
+// replace puts another value in the place of one that must be there.
+func (p *patcher) replace(path string, have, value any) {
+	p.op("test", path, have)
+	p.op("replace", path, value)
 }
 
 // make adds the empty list or map at path, once, if the Pod has none. An "add"

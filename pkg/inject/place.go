@@ -110,7 +110,7 @@ func within(name, dir string) bool {
 // keptOut refuses a container that is not to get the kubeconfig and takes it.
 func keptOut(c *corev1.Container) error {
 	for _, m := range c.VolumeMounts {
-		if m.Name == kubeconfigVolume {
+		if m.Name == kubeconfigVolume || m.Name == inClusterVolume {
 			return fmt.Errorf("container %q mounts volume %q and is not in annotation %s; name it there or remove that mount", c.Name, m.Name, v1alpha1.AnnotationContainers)
 		}
 	}

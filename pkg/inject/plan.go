@@ -79,6 +79,7 @@ func Plan(pod *corev1.Pod, r *Request, connectors []*v1alpha1.Connector, opts Op
 			return Result{}, err
 		}
 	}
+	result.Warnings = append(result.Warnings, p.warnings...)
 	if !present {
 		p.insertFirst("/spec/initContainers", len(pod.Spec.InitContainers), sidecar)
 	}
@@ -110,7 +111,13 @@ func (p *patcher) addToContainer(path string, c *corev1.Container, r *Request) e
 	if !r.place.in(c) {
 		return keptOut(c)
 	}
-	return p.addKubeconfig(path, c, r.place.path)
+	if err := p.addKubeconfig(path, c, r.place.path); err != nil {
+		return err
+	}
+	if r.inCluster == nil {
+		return nil
+	}
+	return p.addInCluster(path, c, r.inCluster)
 }
 
 func notYours(c *corev1.Container, volume string) error {

@@ -28,6 +28,7 @@ type Request struct {
 	volumes   []volume              // for one kubeconfig each
 	place     place
 	settings  settings
+	inCluster *inCluster // nil if the Pod does not ask for that
 }
 
 // ReadRequest reads what a Pod of the given namespace asks for, or the namespace
@@ -76,8 +77,13 @@ func ReadRequest(pod *corev1.Pod, ns Namespace) (*Request, error) {
 		return nil, err
 	}
 	var err error
-	r.settings, err = readSettings(pod.Annotations)
-	return r, err
+	if r.settings, err = readSettings(pod.Annotations); err != nil {
+		return nil, err
+	}
+	if err := r.readInCluster(pod); err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
 // Source says what names a Connector, for messages.
@@ -180,6 +186,7 @@ var knownAnnotations = []string{
 	v1alpha1.AnnotationMountPath,
 	v1alpha1.AnnotationStatus,
 	v1alpha1.AnnotationKubeconfigMode,
+	v1alpha1.AnnotationInCluster,
 	v1alpha1.AnnotationProxyPort,
 	v1alpha1.AnnotationProxyCPU,
 	v1alpha1.AnnotationProxyCPULimit,

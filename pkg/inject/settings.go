@@ -15,6 +15,7 @@ import (
 // settings are what a Pod may say about its sidecar.
 type settings struct {
 	args                               []string
+	inClusterPort                      int // 0 for none
 	cpu, cpuLimit, memory, memoryLimit *resource.Quantity
 }
 
@@ -28,8 +29,9 @@ var (
 const (
 	// leastPort: the sidecar has no right to ports below it.
 	leastPort = 1024
-	// mostPort leaves room for the port of the localhost mode above it.
-	mostPort = 65534
+	// proxyPort is the default of the sidecar's flag. Its other ports are those
+	// above it: one for the localhost mode, and one for in-cluster clients.
+	proxyPort = 17443
 )
 
 func readSettings(annotations map[string]string) (settings, error) {
@@ -72,22 +74,45 @@ func (s *settings) readArgs(annotations map[string]string) error {
 		{v1alpha1.AnnotationKubeconfigMode, "--kubeconfig-mode", []string{"proxy", "localhost"}},
 		{v1alpha1.AnnotationLogLevel, "--log-level", []string{"debug", "info", "warn", "error"}},
 	} {
-		value, ok := annotations[word.key]
-		if !ok {
-			continue
+		value, err := readWord(annotations, word.key, word.allowed...)
+		if err != nil {
+			return err
 		}
-		if !slices.Contains(word.allowed, value) {
-			return fmt.Errorf("annotation %s has the value %q; allowed are %s", word.key, abbreviate(value), strings.Join(word.allowed, ", "))
+		if value != "" {
+			s.args = append(s.args, word.flag+"="+value)
 		}
-		s.args = append(s.args, word.flag+"="+value)
+	}
+	return s.readPorts(annotations)
+}
+
+// readWord reads one of the words that are allowed, or "" if there is none.
+func readWord(annotations map[string]string, key string, allowed ...string) (string, error) {
+	value, ok := annotations[key]
+	if ok && !slices.Contains(allowed, value) {
+		return "", fmt.Errorf("annotation %s has the value %q; allowed are %s", key, abbreviate(value), strings.Join(allowed, ", "))
+	}
+	return value, nil
+}
+
+func (s *settings) readPorts(annotations map[string]string) error {
+	inCluster, err := readWord(annotations, v1alpha1.AnnotationInCluster, "true", "false")
+	if err != nil {
+		return err
+	}
+	port, mostPort, others := proxyPort, 65534, "the one above it is taken too"
+	if inCluster == "true" {
+		mostPort, others = 65533, "the two above it are taken too"
 	}
 	if value, ok := annotations[v1alpha1.AnnotationProxyPort]; ok {
-		port, err := strconv.Atoi(value)
-		if err != nil || port < leastPort || port > mostPort {
-			return fmt.Errorf("annotation %s has the value %q; allowed are ports from %d to %d; the one above it is taken too",
-				v1alpha1.AnnotationProxyPort, abbreviate(value), leastPort, mostPort)
+		if port, err = strconv.Atoi(value); err != nil || port < leastPort || port > mostPort {
+			return fmt.Errorf("annotation %s has the value %q; allowed are ports from %d to %d; %s",
+				v1alpha1.AnnotationProxyPort, abbreviate(value), leastPort, mostPort, others)
 		}
 		s.args = append(s.args, fmt.Sprintf("--proxy-port=%d", port), fmt.Sprintf("--localhost-port=%d", port+1))
+	}
+	if inCluster == "true" {
+		s.inClusterPort = port + 2
+		s.args = append(s.args, fmt.Sprintf("--in-cluster-port=%d", s.inClusterPort))
 	}
 	return nil
 }

@@ -67,6 +67,10 @@ func wanted(pod *corev1.Pod, r *Request, connectors []*v1alpha1.Connector, opts 
 		volumes = slices.Insert(volumes, 0, memoryVolume(kubeconfigVolume))
 		mounts = slices.Insert(mounts, 0, corev1.VolumeMount{Name: kubeconfigVolume, MountPath: sidecarConfigDir})
 	}
+	if r.inCluster != nil {
+		volumes = append(volumes, memoryVolume(inClusterVolume))
+		mounts = append(mounts, corev1.VolumeMount{Name: inClusterVolume, MountPath: inClusterDir})
+	}
 	for i := range r.volumes {
 		mounts = append(mounts, corev1.VolumeMount{Name: r.volumes[i].name, MountPath: r.volumes[i].dir()})
 	}

@@ -30,8 +30,11 @@ const (
 	// AnnotationKubeconfigMode on a Pod says which kind of context is the
 	// kubeconfig's current one: "proxy" or "localhost".
 	AnnotationKubeconfigMode = KeyPrefix + "kubeconfig-mode"
+	// AnnotationInCluster on a Pod, with the value "true", makes the Connector's
+	// cluster the one that in-cluster clients reach.
+	AnnotationInCluster = KeyPrefix + "in-cluster"
 	// AnnotationProxyPort on a Pod is the sidecar's port for CONNECT; the one
-	// above it is that of the localhost mode.
+	// above it is that of the localhost mode, and the next that of AnnotationInCluster.
 	AnnotationProxyPort = KeyPrefix + "proxy-port"
 	// AnnotationProxyCPU on a Pod is the CPU that the sidecar requests.
 	AnnotationProxyCPU = KeyPrefix + "proxy-cpu"
