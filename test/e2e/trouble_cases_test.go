@@ -119,6 +119,7 @@ var admissionTroubles = []trouble{
 		return s.namespace, jobManifest("list", "", uses("good"))
 	})},
 	{"annotation … is not known to this version and does nothing; …", applyingPod("connectors.alauda.io/connector: good")},
+	{"container …: its mount of this cluster's API token was replaced: in-cluster clients in it reach the Connector's cluster", applyingInCluster("env: []")},
 	{"Connector … is not ready: …", func(s *scene) func() string {
 		name := s.name()
 		s.kubectl(connectorManifest(name, faulty{class: "k8"}), "apply", "-f", "-")
@@ -152,6 +153,18 @@ var admissionTroubles = []trouble{
 		return s.namespace, strings.Replace(pod, "{name: app,", "{name: app, volumeMounts: [{name: own, mountPath: /var/run/connectors.alauda.io}],", 1)
 	})},
 	{"annotation … has the value …; allowed are …", applyingPod(uses("good") + `, connectors.alauda.io/proxy-port: "80"`)},
+	{`annotation connectors.alauda.io/in-cluster is "true", but …: …`, func(s *scene) func() string {
+		s.kubectl(connectorManifest("other", faulty{}), "apply", "-f", "-")
+		return applyingPod(v1alpha1.AnnotationConnectors + `: "good,other", ` + inCluster)(s)
+	}},
+	{
+		"container … sets … itself, which annotation connectors.alauda.io/in-cluster has to set to …; remove one of the two",
+		applyingInCluster("env: [{name: KUBERNETES_SERVICE_HOST, value: api.example.com}]"),
+	},
+	{
+		"container … mounts volume … at …, where in-cluster clients look; mount it elsewhere, or remove annotation connectors.alauda.io/in-cluster",
+		applyingInCluster("volumeMounts: [{name: own, mountPath: /var/run/secrets/kubernetes.io/serviceaccount}]"),
+	},
 	{"failed quota: …: must specify limits.cpu for: …", limited(quota("limits.cpu", "1"))},
 	{"exceeded quota: …", limited(quota("requests.memory", "20Mi"))},
 	{"minimum memory usage per Container is …, but request is 16Mi", limited(`
@@ -172,6 +185,17 @@ spec: {limits: [{type: Container, min: {memory: 32Mi}}]}
 			v1alpha1.LabelInjection: v1alpha1.InjectionEnabled, "pod-security.kubernetes.io/enforce": "restricted",
 		}), podManifest("refused", uses("good"))
 	})},
+}
+
+const inCluster = v1alpha1.AnnotationInCluster + `: "true"`
+
+// applyingInCluster applies a Pod that asks for in-cluster clients to be served, with
+// one more member of its container.
+func applyingInCluster(member string) func(s *scene) func() string {
+	return applying(func(s *scene) (string, string) {
+		pod := podManifest("refused", uses("good")+", "+inCluster, "volumes: [{name: own, emptyDir: {}}]")
+		return s.namespace, strings.Replace(pod, "{name: app,", "{name: app, "+member+",", 1)
+	})
 }
 
 // limited applies a Pod that asks for some memory where that is limited.
