@@ -61,7 +61,7 @@ func Start(ctx context.Context, binary, dir, address, token string, ca []byte) (
 	}
 	s := &Sidecar{Kubeconfig: filepath.Join(dir, "kubeconfig"), binary: binary, state: filepath.Join(dir, "state")}
 	var err error
-	s.Process, err = proc.Start(ctx, []string{"GOMEMLIMIT=48MiB"}, binary, "run", "--unsealed",
+	s.Process, err = proc.Start(ctx, []string{"GOMEMLIMIT=48MiB", "GOMAXPROCS=1"}, binary, "run", "--unsealed",
 		"--connector="+Connector+"="+address,
 		"--credentials-dir="+filepath.Join(dir, "credentials"),
 		"--state-dir="+s.state,

@@ -75,9 +75,9 @@ func tampered(have, want *corev1.Container) string {
 		if env.Name == "KUBERNETES_SERVICE_HOST" && (env.Value == "" || strings.Contains(env.Value, "$(")) {
 			return "the variable " + env.Name
 		}
-		// These change the Go runtime, and with it how TLS is verified. All that
-		// memoryLimitEnv changes is when memory is collected.
-		if strings.HasPrefix(env.Name, "GO") && env.Name != memoryLimitEnv {
+		// These change the Go runtime, and with it how TLS is verified; ours only what
+		// it takes of the machine.
+		if strings.HasPrefix(env.Name, "GO") && env.Name != memoryLimitEnv && env.Name != processorsEnv {
 			return "the variable " + env.Name
 		}
 	}

@@ -2,6 +2,7 @@ package inject
 
 import (
 	"fmt"
+	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -120,6 +121,14 @@ func goMemoryLimit(r *corev1.ResourceRequirements) string {
 	}
 	const mebi = 1 << 20
 	return fmt.Sprintf("%dMiB", limit.Value()*3/4/mebi)
+}
+
+// goMaxProcs is on how many processors the sidecar computes at a time: one, unless
+// it is given more by its limit. A request that is handed over between processors
+// costs more, and on a large node Go would take them all.
+func goMaxProcs(r *corev1.ResourceRequirements) string {
+	limit := r.Limits[corev1.ResourceCPU]
+	return strconv.FormatInt(max(1, limit.Value()), 10) // Value rounds up
 }
 
 func larger(a, b resource.Quantity) resource.Quantity {

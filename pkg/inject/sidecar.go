@@ -35,6 +35,7 @@ const (
 	sidecarBinary     = "/sidecar"
 	sidecarUser       = 65532
 	memoryLimitEnv    = "GOMEMLIMIT"
+	processorsEnv     = "GOMAXPROCS"
 )
 
 // The volumes.
@@ -93,10 +94,13 @@ func wanted(pod *corev1.Pod, r *Request, connectors []*v1alpha1.Connector, opts 
 		Image:           opts.Image,
 		ImagePullPolicy: corev1.PullIfNotPresent,
 		Args:            args(r, connectors),
-		Env:             []corev1.EnvVar{{Name: memoryLimitEnv, Value: goMemoryLimit(&resources)}},
-		Resources:       resources,
-		VolumeMounts:    mounts,
-		RestartPolicy:   ptr(corev1.ContainerRestartPolicyAlways),
+		Env: []corev1.EnvVar{
+			{Name: memoryLimitEnv, Value: goMemoryLimit(&resources)},
+			{Name: processorsEnv, Value: goMaxProcs(&resources)},
+		},
+		Resources:     resources,
+		VolumeMounts:  mounts,
+		RestartPolicy: ptr(corev1.ContainerRestartPolicyAlways),
 		Lifecycle: &corev1.Lifecycle{PostStart: &corev1.LifecycleHandler{
 			Exec: &corev1.ExecAction{Command: []string{sidecarBinary, "wait"}},
 		}},
