@@ -38,7 +38,7 @@ func (r *Request) readInCluster(pod *corev1.Pod) error {
 	const asked = "annotation " + v1alpha1.AnnotationInCluster + ` is "true", but `
 	switch {
 	case len(r.annotated) == 0:
-		return fmt.Errorf(asked+"only a csi volume names a Connector; name it in annotation %s, in a namespace with the label %s: %s",
+		return fmt.Errorf(asked+"only a csi volume names a Connector; name it in annotation %s, of the Pod or of its namespace, which needs the label %s: %s",
 			v1alpha1.AnnotationConnectors, v1alpha1.LabelInjection, v1alpha1.InjectionEnabled)
 	case len(r.Connectors) > 1:
 		return fmt.Errorf(asked+"the Pod names %d Connectors; in-cluster clients know one API server only: name one, or have them use the kubeconfig",
