@@ -28,6 +28,11 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 		return err
 	})
 	flags.StringVar(&o.webhook.Inject.ImagePullSecret, "image-pull-secret", "", "the `name` of a Secret, in the Pod's namespace, to pull the sidecar's image with; added to Pods that lack it")
+	flags.Func("sidecar-metrics-port", "the `port` on which every sidecar serves its metrics, to everybody who can reach the Pod; 0 for none (default 0)", func(s string) error {
+		var err error
+		o.webhook.Inject.MetricsPort, err = inject.ParseMetricsPort(s)
+		return err
+	})
 	flags.StringVar(&o.webhook.Namespace, "system-namespace", "connectors-system", "the namespace that the webhook runs in and keeps its CA in")
 	flags.IntVar(&o.webhook.Port, "port", 9443, "the port on which admission is served over TLS")
 	flags.StringVar(&o.webhook.MetricsAddress, "metrics-bind-address", ":8080", "where metrics are served, 0 for nowhere")

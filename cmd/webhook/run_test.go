@@ -34,6 +34,11 @@ func TestUsage(t *testing.T) {
 		{[]string{"--no-such-flag"}, program.ErrUsage, "flag provided but not defined"},
 		{[]string{image, "start"}, program.ErrUsage, `unexpected argument "start"`},
 		{[]string{image, "--sidecar-cpu-limit=lots"}, program.ErrUsage, "allowed are quantities from 1m to 16"},
+		{[]string{image, "--sidecar-metrics-port=80"}, program.ErrUsage, "ports from 1024 to 65535"},
+		{[]string{image, "--sidecar-metrics-port=65536"}, program.ErrUsage, "ports from 1024 to 65535"},
+		{[]string{image, "--sidecar-metrics-port=17443"}, program.ErrUsage, "but for 17443 to 17445, which the sidecar takes itself"},
+		{[]string{image, "--sidecar-metrics-port=17445"}, program.ErrUsage, "but for 17443 to 17445, which the sidecar takes itself"},
+		{[]string{image, "--sidecar-metrics-port=http"}, program.ErrUsage, "0 for none"},
 		{[]string{image, "--log-level=DEBUG-4"}, program.ErrUsage, "DEBUG is the least"},
 	} {
 		var stdout, stderr bytes.Buffer
@@ -58,9 +63,9 @@ func TestSettings(t *testing.T) {
 
 func TestInjectionOptions(t *testing.T) {
 	var stderr bytes.Buffer
-	o, err := parseOptions([]string{"--sidecar-image=sidecar:test", "--sidecar-cpu-limit=50m", "--image-pull-secret=registry"}, &stderr)
+	o, err := parseOptions([]string{"--sidecar-image=sidecar:test", "--sidecar-cpu-limit=50m", "--image-pull-secret=registry", "--sidecar-metrics-port=17446"}, &stderr)
 	require.NoError(t, err, stderr.String())
 	require.Equal(t, inject.Options{
-		Image: "sidecar:test", CPULimit: resource.MustParse("50m"), ImagePullSecret: "registry",
+		Image: "sidecar:test", CPULimit: resource.MustParse("50m"), ImagePullSecret: "registry", MetricsPort: 17446,
 	}, o.webhook.Inject)
 }

@@ -40,6 +40,7 @@ type testCase struct {
 	// What a first line "# {...}" may say.
 	CPULimit        string `json:"cpuLimit"`
 	ImagePullSecret string `json:"imagePullSecret"`
+	MetricsPort     int    `json:"metricsPort"`
 }
 
 // TestGolden runs every testdata/*.in.yaml: the Pod as the webhook gets it,
@@ -145,7 +146,7 @@ func (c *testCase) plan(raw []byte) (inject.Result, error) {
 		connectors = append(connectors, c.connectors[i])
 	}
 	o := options
-	o.ImagePullSecret = c.ImagePullSecret
+	o.ImagePullSecret, o.MetricsPort = c.ImagePullSecret, c.MetricsPort
 	if o.CPULimit, err = inject.ParseCPULimit(c.CPULimit); err != nil {
 		return inject.Result{}, err
 	}

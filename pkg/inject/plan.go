@@ -24,6 +24,9 @@ type Options struct {
 	// ImagePullSecret is the name of a Secret that the image is pulled with, in
 	// each Pod's namespace. It is added to Pods that do not have it.
 	ImagePullSecret string
+	// MetricsPort is where every sidecar serves its metrics, to everybody who can
+	// reach the Pod. Zero: nowhere.
+	MetricsPort int
 }
 
 // Result is what is to be done to a Pod.
@@ -40,6 +43,9 @@ type Result struct {
 // and says why in words for its owner.
 func Plan(pod *corev1.Pod, r *Request, connectors []*v1alpha1.Connector, opts Options) (Result, error) {
 	if err := supported(pod); err != nil {
+		return Result{}, err
+	}
+	if err := metricsPortFree(pod, &r.settings, opts); err != nil {
 		return Result{}, err
 	}
 	sidecar, volumes, err := wanted(pod, r, connectors, opts)

@@ -16,6 +16,7 @@ import (
 type settings struct {
 	args                               []string
 	inClusterPort                      int // 0 for none
+	port                               int // the proxy port, 0 for the default
 	cpu, cpuLimit, memory, memoryLimit *resource.Quantity
 }
 
@@ -108,6 +109,7 @@ func (s *settings) readPorts(annotations map[string]string) error {
 			return fmt.Errorf("annotation %s has the value %q; allowed are ports from %d to %d; %s",
 				v1alpha1.AnnotationProxyPort, abbreviate(value), leastPort, mostPort, others)
 		}
+		s.port = port
 		s.args = append(s.args, fmt.Sprintf("--proxy-port=%d", port), fmt.Sprintf("--localhost-port=%d", port+1))
 	}
 	if inCluster == "true" {

@@ -93,7 +93,8 @@ func wanted(pod *corev1.Pod, r *Request, connectors []*v1alpha1.Connector, opts 
 		Name:            SidecarName,
 		Image:           opts.Image,
 		ImagePullPolicy: corev1.PullIfNotPresent,
-		Args:            args(r, connectors),
+		Args:            args(r, connectors, opts),
+		Ports:           metricsPorts(opts),
 		Env: []corev1.EnvVar{
 			{Name: memoryLimitEnv, Value: goMemoryLimit(&resources)},
 			{Name: processorsEnv, Value: goMaxProcs(&resources)},
@@ -119,7 +120,7 @@ func wanted(pod *corev1.Pod, r *Request, connectors []*v1alpha1.Connector, opts 
 
 // args are the sidecar's arguments. Without csi volumes its one kubeconfig is
 // where it writes it by default, with all connectors.
-func args(r *Request, connectors []*v1alpha1.Connector) []string {
+func args(r *Request, connectors []*v1alpha1.Connector, opts Options) []string {
 	args := []string{"run"}
 	for _, c := range connectors {
 		// The address stands here too, so that a first start does not wait for
@@ -132,7 +133,11 @@ func args(r *Request, connectors []*v1alpha1.Connector) []string {
 	for i := range r.volumes {
 		args = append(args, kubeconfigArg(r.volumes[i].dir(), r.volumes[i].connectors))
 	}
-	return append(args, r.settings.args...)
+	args = append(args, r.settings.args...)
+	if opts.MetricsPort != 0 {
+		args = append(args, fmt.Sprintf("--metrics-port=%d", opts.MetricsPort))
+	}
+	return args
 }
 
 // credentials is the volume with the token, the address and the CA bundle of a
