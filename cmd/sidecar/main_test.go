@@ -102,7 +102,11 @@ func (p *place) args() []string {
 // run starts the sidecar and returns when it is ready.
 func (p *place) run(env ...string) *exec.Cmd {
 	p.t.Helper()
-	cmd := sidecar(p.t, env, p.args()...)
+	return p.start(sidecar(p.t, env, p.args()...))
+}
+
+func (p *place) start(cmd *exec.Cmd) *exec.Cmd {
+	p.t.Helper()
 	cmd.Stderr = p.log
 	require.NoError(p.t, cmd.Start())
 	p.t.Cleanup(func() {
