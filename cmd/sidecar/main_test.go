@@ -163,10 +163,15 @@ func (p *place) swap(generation string, files map[string]string) {
 // newUpstream is an API server that answers with the Authorization it got.
 func newUpstream(t *testing.T) (url, ca string) {
 	t.Helper()
-	certificate, ca := testkit.Certificate(t, "upstream", time.Now().Add(time.Hour))
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return serveUpstream(t, func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, r.Host+" "+r.Header.Get("Authorization"))
-	}))
+	})
+}
+
+func serveUpstream(t *testing.T, handler http.HandlerFunc) (url, ca string) {
+	t.Helper()
+	certificate, ca := testkit.Certificate(t, "upstream", time.Now().Add(time.Hour))
+	s := httptest.NewUnstartedServer(handler)
 	s.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
 	s.StartTLS()
 	t.Cleanup(s.Close)
