@@ -15,6 +15,11 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/kube-connector/kube-connector/pkg/ambassador"
+	"github.com/kube-connector/kube-connector/pkg/connector"
+	"github.com/kube-connector/kube-connector/pkg/credential"
+	"github.com/kube-connector/kube-connector/pkg/kubeconfig"
 )
 
 func TestConnectIsAuthenticated(t *testing.T) {
@@ -222,4 +227,44 @@ func TestTwoConnectorsAreKeptApart(t *testing.T) {
 	resp := r.get(t, "/api", "Proxy-Authorization: "+basic("team-a/other", r.identity.Token()))
 	assert.Equal(t, "ok", body(t, resp))
 	assert.Empty(t, up.requests()[0].Header.Get("Proxy-Authorization"))
+}
+
+// Connectors of one host differ in who asks: each has the token and the paths of its
+// own.
+func TestConnectorsOfOneHost(t *testing.T) {
+	up := newUpstream(t, ok)
+	connectors := map[string]struct{ prefix, token string }{
+		"reader": {"", "token-of-reader"}, "writer": {"", "token-of-writer"},
+		"one": {"/clusters/one", "token-of-one"}, "two": {"/clusters/two", "token-of-two"},
+	}
+	var options []ambassador.Connector
+	for name, c := range connectors {
+		options = append(options, ambassador.Connector{
+			Reference: connector.Reference{Namespace: "team-a", Name: name}, Address: up.address(t, c.prefix),
+			Credential: newSource(&credential.Snapshot{CA: up.ca, Token: credential.Token(c.token)}),
+		})
+	}
+	r := startAll(t, kubeconfig.ModeProxy, options)
+	for name, c := range connectors {
+		conn, resp := r.connect(t, r.host(), basic("team-a/"+name, r.identity.Token()))
+		require.Equal(t, http.StatusOK, resp.StatusCode)
+		inner := tls.Client(conn, r.clientTLS())
+		ask := func(path string) int {
+			_, err := io.WriteString(inner, r.line(http.MethodGet, path)+"\r\n")
+			require.NoError(t, err)
+			resp, err := http.ReadResponse(bufio.NewReader(inner), nil)
+			require.NoError(t, err)
+			body(t, resp)
+			return resp.StatusCode
+		}
+		require.Equal(t, http.StatusOK, ask(c.prefix+"/api"))
+		seen := up.requests()[len(up.requests())-1]
+		assert.Equal(t, []string{"Bearer " + c.token}, seen.Header["Authorization"])
+		assert.Equal(t, c.prefix+"/api", seen.RequestURI)
+		for other, elsewhere := range connectors {
+			if c.prefix != "" && elsewhere.prefix != c.prefix {
+				assert.Equal(t, http.StatusForbidden, ask(elsewhere.prefix+"/api"), "%s at the path of %s", name, other)
+			}
+		}
+	}
 }
