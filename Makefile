@@ -117,7 +117,7 @@ bench: parts ## Measure the sidecar, alone and beside other proxies, and what in
 fuzz: ## Run every fuzz target for FUZZTIME (default 30s).
 	for package in $$(go list ./pkg/...); do \
 		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
-			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(or $(FUZZTIME),30s) $$package; done; done
+			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(or $(FUZZTIME),30s) -fuzzminimizetime 20x $$package; done; done
 
 ##@ Help
 
