@@ -33,6 +33,9 @@ type Cluster struct {
 	progress io.Writer
 	// lock is nil for an instance that was attached to.
 	lock *lock
+	// targetServer is the target's API server, and target what starts it.
+	targetServer *process
+	target       controlPlane
 }
 
 // state is what Attach needs to know beyond the instance's name.
@@ -137,9 +140,10 @@ func (c *Cluster) startAll(ctx context.Context, binaries string) error {
 	if _, err := target.writeCredentials(); err != nil {
 		return err
 	}
+	c.target = target
 	return together(ctx,
 		func(ctx context.Context) (err error) {
-			if c.Target, err = target.startAPI(ctx); err != nil {
+			if c.Target, c.targetServer, err = target.startAPI(ctx); err != nil {
 				return err
 			}
 			controllers, err := target.startControllers()
@@ -168,7 +172,7 @@ func (c *Cluster) startHome(ctx context.Context, home controlPlane, n node) erro
 			return loadOwnImages(ctx, c.instance, home.binaries)
 		},
 		func(ctx context.Context) (err error) {
-			if c.Home, err = home.startAPI(ctx); err != nil {
+			if c.Home, _, err = home.startAPI(ctx); err != nil {
 				return err
 			}
 			controllers, err := home.startControllers()

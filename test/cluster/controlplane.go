@@ -96,22 +96,22 @@ func (c controlPlane) start(program string, args []string) (*process, error) {
 }
 
 // startAPI starts etcd and the API server, and returns when that is ready.
-func (c controlPlane) startAPI(ctx context.Context) (*API, error) {
+func (c controlPlane) startAPI(ctx context.Context) (*API, *process, error) {
 	if err := writeFiles(c.dir(), map[string][]byte{auditPolicyFile: []byte(auditPolicy)}); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	// The API server tries etcd again by itself, so neither waits for the other.
 	etcd, err := c.start("etcd", c.etcdArgs())
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	server, err := c.start("kube-apiserver", c.apiServerArgs())
+	server, err := c.startServer()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	api, err := openAPI(adminKubeconfig(c.instance, c.name))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	err = server.await(ctx, readyTimeout, func(ctx context.Context) error {
 		select {
@@ -125,7 +125,12 @@ func (c controlPlane) startAPI(ctx context.Context) (*API, error) {
 	if err == nil {
 		err = etcd.await(ctx, readyTimeout, api.ready)
 	}
-	return api, err
+	return api, server, err
+}
+
+// startServer starts the API server.
+func (c controlPlane) startServer() (*process, error) {
+	return c.start("kube-apiserver", c.apiServerArgs())
 }
 
 func (c controlPlane) etcdArgs() []string {
