@@ -100,14 +100,7 @@ func TestControllerDown(t *testing.T) {
 func TestSidecarImageMissing(t *testing.T) {
 	s := newScene(t)
 	// As if the node did not have it: the name is what counts.
-	patch := `[{"op": "add", "path": "/spec/template/spec/containers/0/args/-", "value": "--sidecar-image=kube-connector.invalid/sidecar:nowhere"}]`
-	kubectl(t, "", "-n", systemNamespace, "patch", "deployment", "connector-webhook", "--type=json", "-p", patch)
-	t.Cleanup(func() {
-		kubectl(t, "", "-n", systemNamespace, "rollout", "undo", "deployment/connector-webhook")
-		rolledOut(t, "connector-webhook")
-		awaitProduct(t)
-	})
-	rolledOut(t, "connector-webhook")
+	patchWebhook(t, "--sidecar-image=kube-connector.invalid/sidecar:nowhere")
 	s.kubectl(podManifest("unpulled", uses("good")), "apply", "-f", "-")
 	awaitSentence(t, "Failed to pull image …", func() string { return s.kubectl("", "describe", "pod", "unpulled") })
 }
