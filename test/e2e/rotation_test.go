@@ -41,25 +41,43 @@ func watcher(name, context, namespace string) corev1.Container {
 	}
 }
 
+// ticking is a container that sends and receives through an exec in another Pod, and
+// ends with it.
+func ticking(name, context string, through *corev1.Pod) corev1.Container {
+	return corev1.Container{
+		Name: name, Image: cluster.ToolboxImage, ImagePullPolicy: corev1.PullNever,
+		Command: []string{"sh", "-c", "while echo tick; do sleep 1; done | " +
+			"kubectl --context=" + context + " --namespace=" + through.Namespace + " exec -i " + through.Name + " -- cat"},
+	}
+}
+
 // TestRotation: a running Pod goes on when the token in the Secret is replaced
-// and the old one ends, without a restart. So do its watches.
+// and the old one ends, without a restart. So do its watches, and what it has running
+// in other Pods.
 func TestRotation(t *testing.T) {
 	t.Parallel()
 	namespace := newNamespace(t)
-	first, second := newIdentity(t, target, "view"), newIdentity(t, target, "view")
+	// The cluster that has a node.
+	first, second := newIdentity(t, home, "edit"), newIdentity(t, home, "edit")
 	old, revoke := first.revocable(t)
-	newConnector(t, namespace, clusters.Target.Address, clusters.Target.CA, old)
+	newConnector(t, namespace, clusters.Home.Address, clusters.Home.CA, old)
 	pod := sleeper(namespace)
-	watched := makeNamespace(t, target, nil)
+	watched, other := makeNamespace(t, home, nil), server(t)
 	pod.Spec.Containers = append(pod.Spec.Containers,
-		watcher("watch-proxy", "k8s", watched), watcher("watch-localhost", "k8s-localhost", watched))
+		watcher("watch-proxy", "k8s", watched), watcher("watch-localhost", "k8s-localhost", watched),
+		ticking("exec-proxy", "k8s", other), ticking("exec-localhost", "k8s-localhost", other))
 	create(t, home, pod)
 	pod = awaitPod(t, pod, "running", running)
 	seen := func(name string) {
-		create(t, target, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: watched}})
+		create(t, home, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: watched}})
 		for _, container := range []string{"watch-proxy", "watch-localhost"} {
 			eventually(t, func() bool { return strings.Contains(logs(t, pod, container), "configmap/"+name) },
 				"%s does not see %s", container, name)
+		}
+		for _, container := range []string{"exec-proxy", "exec-localhost"} {
+			ticks := func() int { return strings.Count(logs(t, pod, container), "tick\n") }
+			so := ticks()
+			eventually(t, func() bool { return ticks() > so+1 }, "%s does not go on", container)
 		}
 	}
 	seen("before")
