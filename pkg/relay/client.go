@@ -94,17 +94,19 @@ func (c *client) next() (*http.Request, *http.Response) {
 	if c.setReadDeadline(limits.IdleTimeout) != nil {
 		return nil, nil
 	}
-	// Two, because the first may have been read alone, by unwatched.
-	if _, err := c.r.Peek(2); err != nil || !c.state.CompareAndSwap(idle, active) {
+	if _, err := c.r.Peek(1); err != nil || !c.state.CompareAndSwap(idle, active) {
 		return nil, nil
 	}
 	// Most headers are there in one piece. Others are bounded in time and number.
-	if there, _ := c.r.Peek(c.r.Buffered()); !bytes.Contains(there, []byte("\r\n\r\n")) {
-		if !c.admitLarge() {
-			return nil, c.server.Refuse(http.StatusRequestHeaderFieldsTooLarge, "too many large headers come at the same time")
-		}
+	if !c.headerThere() {
 		if c.setReadDeadline(limits.HeaderTimeout) != nil {
 			return nil, nil
+		}
+		if c.r.Buffered() == 1 { // lookAhead has read it alone
+			_, _ = c.r.Peek(2) // its error is the one of ReadRequest
+		}
+		if !c.headerThere() && !c.admitLarge() {
+			return nil, c.server.Refuse(http.StatusRequestHeaderFieldsTooLarge, "too many large headers come at the same time")
 		}
 	}
 	c.in.left = limits.RequestHeader
@@ -122,6 +124,12 @@ func (c *client) next() (*http.Request, *http.Response) {
 		// Without the error, which quotes the request.
 		return nil, c.server.Refuse(http.StatusBadRequest, "this is not an HTTP/1.1 request")
 	}
+}
+
+// headerThere reports whether a whole header has been read into r.
+func (c *client) headerThere() bool {
+	there, _ := c.r.Peek(c.r.Buffered())
+	return bytes.Contains(there, []byte("\r\n\r\n"))
 }
 
 // admitLarge waits for one of the places for large headers.
