@@ -37,20 +37,17 @@ func (r *Request) readVolumes(pod *corev1.Pod, namespace string) error {
 	seen := make(map[string]bool)
 	for i := range pod.Spec.Volumes {
 		in := &pod.Spec.Volumes[i]
-		v := volume{name: in.Name, index: i, csi: in.CSI != nil && in.CSI.Driver == v1alpha1.CSIDriver}
-		switch {
-		case v.csi:
+		csi := in.CSI != nil && in.CSI.Driver == v1alpha1.CSIDriver
+		if !csi && injected[in.Name] == nil {
+			continue
+		}
+		v := volume{name: in.Name, index: i, csi: csi, connectors: injected[in.Name]}
+		if csi {
 			if err := r.readAttributes(&v, in.CSI.VolumeAttributes, namespace); err != nil {
 				return fmt.Errorf("%s: %w", &v, err)
 			}
-		case injected[in.Name] != nil:
-			v.connectors = injected[in.Name]
-			want := memoryVolume(in.Name)
-			if !equality.Semantic.DeepEqual(in, &want) {
-				return fmt.Errorf("%s is not the one injected; make it a csi volume of driver %s again and remove container %s: it is added for you", &v, v1alpha1.CSIDriver, SidecarName)
-			}
-		default:
-			continue
+		} else if want := memoryVolume(in.Name); !equality.Semantic.DeepEqual(in, &want) {
+			return fmt.Errorf("%s is not the one injected; make it a csi volume of driver %s again and remove container %s: it is added for you", &v, v1alpha1.CSIDriver, SidecarName)
 		}
 		// The name becomes part of an argument. The API server refuses such Pods
 		// too, but only after us.

@@ -91,7 +91,7 @@ func (p *patcher) addInCluster(at string, c *corev1.Container, in *inCluster) er
 		}
 		if !there {
 			// First, because variables of the container may refer to it.
-			p.make(at+"/env", len(c.Env), []any{})
+			p.make(at+"/env", len(c.Env), emptyList)
 			p.add(fmt.Sprintf("%s/env/%d", at, added), env)
 			added++
 		}

@@ -48,15 +48,21 @@ func (p *patcher) make(path string, length int, empty any) {
 	p.add(path, empty)
 }
 
+// What make adds. Nobody changes them.
+var (
+	emptyList any = []any{}
+	emptyMap  any = map[string]string{}
+)
+
 // appendTo adds value to the end of the list at path, which has length entries.
 func (p *patcher) appendTo(path string, length int, value any) {
-	p.make(path, length, []any{})
+	p.make(path, length, emptyList)
 	p.add(path+"/-", value)
 }
 
 // insertFirst adds value before all others in the list at path.
 func (p *patcher) insertFirst(path string, length int, value any) {
-	p.make(path, length, []any{})
+	p.make(path, length, emptyList)
 	p.add(path+"/0", value)
 }
 
@@ -66,11 +72,9 @@ func (p *patcher) addKey(path string, have map[string]string, key, value string)
 	if v, ok := have[key]; ok && v == value {
 		return
 	}
-	p.make(path, len(have), map[string]string{})
-	p.add(fmt.Sprintf("%s/%s", path, escapePointer(key)), value)
+	p.make(path, len(have), emptyMap)
+	p.add(path+"/"+pointerEscapes.Replace(key), value)
 }
 
-// escapePointer escapes a key for a JSON pointer (RFC 6901 section 3).
-func escapePointer(key string) string {
-	return strings.NewReplacer("~", "~0", "/", "~1").Replace(key)
-}
+// pointerEscapes escapes a key for a JSON pointer (RFC 6901 section 3).
+var pointerEscapes = strings.NewReplacer("~", "~0", "/", "~1")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strconv"
 
 	jsonpatch "gomodules.xyz/jsonpatch/v2"
 	corev1 "k8s.io/api/core/v1"
@@ -52,7 +53,8 @@ func Plan(pod *corev1.Pod, r *Request, connectors []*v1alpha1.Connector, opts Op
 	if err != nil {
 		return Result{}, err
 	}
-	p := patcher{}
+	// There may be more: that costs time, and nothing else.
+	p := patcher{operations: make([]jsonpatch.Operation, 0, 8+len(volumes)+2*(len(pod.Spec.InitContainers)+len(pod.Spec.Containers)))}
 	result := Result{Warnings: slices.Concat(unknownKeys(pod), r.Warnings)}
 
 	present, warning, err := sidecarPresent(pod, &sidecar, r.volumes)
@@ -75,13 +77,13 @@ func Plan(pod *corev1.Pod, r *Request, connectors []*v1alpha1.Connector, opts Op
 	// moves the indices of the init containers.
 	for i := range pod.Spec.InitContainers {
 		if c := &pod.Spec.InitContainers[i]; c.Name != SidecarName {
-			if err := p.addToContainer(fmt.Sprintf("/spec/initContainers/%d", i), c, r); err != nil {
+			if err := p.addToContainer("/spec/initContainers/"+strconv.Itoa(i), c, r); err != nil {
 				return Result{}, err
 			}
 		}
 	}
 	for i := range pod.Spec.Containers {
-		if err := p.addToContainer(fmt.Sprintf("/spec/containers/%d", i), &pod.Spec.Containers[i], r); err != nil {
+		if err := p.addToContainer("/spec/containers/"+strconv.Itoa(i), &pod.Spec.Containers[i], r); err != nil {
 			return Result{}, err
 		}
 	}
@@ -171,7 +173,7 @@ func (p *patcher) addVolumes(pod *corev1.Pod, volumes []corev1.Volume) error {
 	for i := range volumes {
 		existing, ok := have[volumes[i].Name]
 		if !ok {
-			p.appendTo("/spec/volumes", count, volumes[i])
+			p.appendTo("/spec/volumes", count, &volumes[i])
 			count++
 			continue
 		}

@@ -146,7 +146,7 @@ func smaller(a, b resource.Quantity) resource.Quantity {
 }
 
 func ownContainers(pod *corev1.Pod) []*corev1.Container {
-	var own []*corev1.Container
+	own := make([]*corev1.Container, 0, len(pod.Spec.InitContainers)+len(pod.Spec.Containers))
 	for i := range pod.Spec.InitContainers {
 		if pod.Spec.InitContainers[i].Name != SidecarName {
 			own = append(own, &pod.Spec.InitContainers[i])

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -51,23 +50,23 @@ func isCredentialsVolume(name string) bool { return strings.HasPrefix(name, cred
 // wanted is the sidecar and the volumes that the Pod must have, apart from the
 // csi volumes, which it has already.
 func wanted(pod *corev1.Pod, r *Request, connectors []*v1alpha1.Connector, opts Options) (corev1.Container, []corev1.Volume, error) {
-	volumes := []corev1.Volume{
+	volumes := make([]corev1.Volume, 0, 3+len(connectors))
+	mounts := make([]corev1.VolumeMount, 0, 3+len(r.volumes)+len(connectors))
+	if len(r.annotated) > 0 {
+		volumes = append(volumes, memoryVolume(kubeconfigVolume))
+		mounts = append(mounts, corev1.VolumeMount{Name: kubeconfigVolume, MountPath: sidecarConfigDir})
+	}
+	volumes = append(volumes,
 		memoryVolume(stateVolume),
 		// The ServiceAccount admission plugin mounts the API token into every
 		// container that has nothing at its path. The sidecar has no business
 		// with this cluster's API.
-		{Name: noAPITokenVolume, VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{
+		corev1.Volume{Name: noAPITokenVolume, VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{
 			Sources: []corev1.VolumeProjection{}, DefaultMode: ptr(int32(0o444)),
-		}}},
-	}
-	mounts := []corev1.VolumeMount{
-		{Name: stateVolume, MountPath: stateDir},
-		{Name: noAPITokenVolume, MountPath: serviceAccountDir, ReadOnly: true},
-	}
-	if len(r.annotated) > 0 {
-		volumes = slices.Insert(volumes, 0, memoryVolume(kubeconfigVolume))
-		mounts = slices.Insert(mounts, 0, corev1.VolumeMount{Name: kubeconfigVolume, MountPath: sidecarConfigDir})
-	}
+		}}})
+	mounts = append(mounts,
+		corev1.VolumeMount{Name: stateVolume, MountPath: stateDir},
+		corev1.VolumeMount{Name: noAPITokenVolume, MountPath: serviceAccountDir, ReadOnly: true})
 	if r.inCluster != nil {
 		volumes = append(volumes, memoryVolume(inClusterVolume))
 		mounts = append(mounts, corev1.VolumeMount{Name: inClusterVolume, MountPath: inClusterDir})
@@ -170,10 +169,12 @@ func credentials(name string, c *v1alpha1.Connector) (corev1.Volume, error) {
 	}}}, nil
 }
 
+var memoryVolumeLimit = resource.MustParse("1Mi")
+
 // memoryVolume is for files that must never reach a disk.
 func memoryVolume(name string) corev1.Volume {
 	return corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{
-		Medium: corev1.StorageMediumMemory, SizeLimit: ptr(resource.MustParse("1Mi")),
+		Medium: corev1.StorageMediumMemory, SizeLimit: ptr(memoryVolumeLimit),
 	}}}
 }
 
