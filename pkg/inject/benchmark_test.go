@@ -20,7 +20,7 @@ func planning(tb testing.TB, pod *corev1.Pod, names ...string) func() {
 		connectors = append(connectors, reviews.Connector(name))
 	}
 	return func() {
-		request, err := inject.ReadRequest(pod, reviews.Namespace, true)
+		request, err := inject.ReadRequest(pod, inject.Namespace{Name: reviews.Namespace, Injection: v1alpha1.InjectionEnabled})
 		require.NoError(tb, err)
 		result, err := inject.Plan(pod, request, connectors, options)
 		require.NoError(tb, err)

@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -40,8 +38,6 @@ type Injector struct {
 	Cache client.Reader
 	// Live reads from the API server, for what was made a moment ago.
 	Live client.Reader
-	// Decoder decodes the Pod.
-	Decoder admission.Decoder
 	// Options are what the operator decides.
 	Options inject.Options
 	// Injection is the label of the namespaces that the Pods are of:
@@ -54,24 +50,13 @@ type Injector struct {
 // errNotFound says that a Connector does not exist.
 var errNotFound = errors.New("does not exist; create it or correct the name")
 
-// Handle answers one admission request.
-func (i *Injector) Handle(ctx context.Context, req admission.Request) admission.Response {
-	start := time.Now()
-	response, o := i.inject(ctx, req)
-	i.Metrics.observe(o, time.Since(start))
-	return response
-}
-
-func (i *Injector) inject(ctx context.Context, req admission.Request) (admission.Response, outcome) {
-	var pod corev1.Pod
-	if err := i.Decoder.Decode(req, &pod); err != nil {
-		return admission.Errored(http.StatusBadRequest, fmt.Errorf("reading the Pod: %w", err)), unreadable
-	}
-	namespace, err := i.namespace(ctx, &pod, req.Namespace)
+func (i *Injector) inject(ctx context.Context, req *request) (admission.Response, outcome) {
+	pod := &req.Object
+	namespace, err := i.namespace(ctx, pod, req.Namespace)
 	if err != nil {
 		return admission.Errored(http.StatusInternalServerError, fmt.Errorf("looking up namespace %s: %w", req.Namespace, err)), lookUpFailed
 	}
-	asked, err := inject.ReadRequest(&pod, namespace)
+	asked, err := inject.ReadRequest(pod, namespace)
 	if err != nil {
 		return refused(err), invalidRequest
 	}
@@ -89,7 +74,7 @@ func (i *Injector) inject(ctx context.Context, req admission.Request) (admission
 		}
 		connectors = append(connectors, c)
 	}
-	result, err := inject.Plan(&pod, asked, connectors, i.Options)
+	result, err := inject.Plan(pod, asked, connectors, i.Options)
 	if err != nil {
 		return refused(err), unsuitablePod
 	}

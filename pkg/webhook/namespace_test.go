@@ -2,7 +2,9 @@ package webhook_test
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -12,11 +14,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/kube-connector/kube-connector/pkg/apis/connectors/v1alpha1"
 	"github.com/kube-connector/kube-connector/pkg/inject"
@@ -148,7 +147,7 @@ func TestLookUps(t *testing.T) {
 			response := admit(t, &webhook.Injector{Cache: cache, Live: live, Injection: test.injection}, test.pod)
 			assert.Equal(t, test.asked, cache.asked)
 			assert.Equal(t, test.alive, live.asked)
-			assert.Equal(t, test.patched, len(response.Patches) > 0)
+			assert.Equal(t, test.patched, len(response.Patch) > 0)
 			assert.Equal(t, test.code, response.Result.Code)
 		})
 	}
@@ -167,14 +166,15 @@ func TestLookUps(t *testing.T) {
 }
 
 // admit asks an Injector about a Pod of namespace default.
-func admit(t *testing.T, i *webhook.Injector, pod []byte) admission.Response {
+func admit(t *testing.T, i *webhook.Injector, pod []byte) *admissionv1.AdmissionResponse {
 	t.Helper()
 	var err error
 	i.Metrics, err = webhook.NewMetrics(prometheus.NewRegistry())
 	require.NoError(t, err)
-	i.Decoder = admission.NewDecoder(clientgoscheme.Scheme)
 	i.Options = inject.Options{Image: "sidecar:test"}
-	return i.Handle(t.Context(), admission.Request{AdmissionRequest: admissionv1.AdmissionRequest{
-		Namespace: "default", Object: runtime.RawExtension{Raw: pod},
-	}})
+	answer := post(t, i, "application/json", strings.Replace(reviewOf("v1", string(pod)), "team-a", "default", 1))
+	require.Equal(t, http.StatusOK, answer.Code, answer.Body)
+	var review admissionv1.AdmissionReview
+	require.NoError(t, json.Unmarshal(answer.Body.Bytes(), &review))
+	return review.Response
 }

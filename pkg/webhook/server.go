@@ -21,7 +21,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
-	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/kube-connector/kube-connector/pkg/apis/connectors/v1alpha1"
 	"github.com/kube-connector/kube-connector/pkg/inject"
@@ -69,6 +68,7 @@ func NewManager(ctx context.Context, config *rest.Config, c Config) (ctrl.Manage
 		Metrics:                metricsserver.Options{BindAddress: c.MetricsAddress},
 		HealthProbeBindAddress: c.HealthAddress,
 		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{
+			&v1alpha1.Connector{}: {Transform: trimConnector},
 			// Of the Secrets and the configurations only our own.
 			&corev1.Secret{}: {Namespaces: map[string]cache.Config{c.Namespace: {
 				FieldSelector: fields.OneTermEqualSelector("metadata.name", CASecretName),
@@ -101,14 +101,13 @@ func NewManager(ctx context.Context, config *rest.Config, c Config) (ctrl.Manage
 	for path, injection := range map[string]string{
 		InjectPath: v1alpha1.InjectionEnabled, InjectAlwaysPath: v1alpha1.InjectionAlways, InjectCSIPath: "",
 	} {
-		server.Register(path, &admission.Webhook{Handler: &Injector{
+		server.Register(path, &Injector{
 			Cache:     mgr.GetClient(),
 			Live:      mgr.GetAPIReader(),
-			Decoder:   admission.NewDecoder(scheme),
 			Options:   c.Inject,
 			Injection: injection,
 			Metrics:   counts,
-		}})
+		})
 	}
 	if err := addChecks(mgr, TrustedChecker(source, mgr.GetClient(), c.Namespace)); err != nil {
 		return nil, err
