@@ -1,10 +1,11 @@
 // Bench measures what the sidecar costs: its memory, the time until it listens,
 // the size of its binary, what a request through it costs beside other proxies,
-// and what injection adds to the start of a Pod on a real kubelet.
+// what the admission of a Pod costs beside other webhooks, and what injection adds
+// to the start of a Pod on a real kubelet.
 //
 // Figures of one machine say little by themselves; proxies are measured in turn,
 // and so are Pods with a sidecar and without, and their ratios and differences
-// count. Figures about proxies go to bench/out, too.
+// count. Figures about proxies and webhooks go to bench/out, too.
 package main
 
 import (
@@ -22,6 +23,7 @@ import (
 	"github.com/go-logr/logr"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
+	"github.com/kube-connector/kube-connector/bench/admissionbench"
 	"github.com/kube-connector/kube-connector/bench/proxybench"
 )
 
@@ -29,7 +31,7 @@ import (
 const outDir = "bench/out"
 
 func main() {
-	only := flag.String("only", "", "measure only this `part`: process, proxy or pods")
+	only := flag.String("only", "", "measure only this `part`: process, proxy, admission or pods")
 	flag.Parse()
 	if err := run(*only, os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -44,6 +46,7 @@ var parts = []struct {
 }{
 	{"process", reportProcess},
 	{"proxy", reportProxy},
+	{"admission", reportAdmission},
 	{"pods", reportPods},
 }
 
@@ -63,7 +66,7 @@ func run(only string, out, progress io.Writer) error {
 		fmt.Fprintln(out)
 	}
 	if !known {
-		return fmt.Errorf("there is no part %q; the parts are process, proxy and pods", only)
+		return fmt.Errorf("there is no part %q; the parts are process, proxy, admission and pods", only)
 	}
 	return nil
 }
@@ -82,6 +85,17 @@ func reportProcess(ctx context.Context, out, progress io.Writer) error {
 
 func reportProxy(ctx context.Context, out, progress io.Writer) error {
 	report, err := proxybench.Measure(ctx, progress)
+	if err != nil {
+		return err
+	}
+	if err := report.Write(outDir); err != nil {
+		return err
+	}
+	return report.Print(out)
+}
+
+func reportAdmission(ctx context.Context, out, progress io.Writer) error {
+	report, err := admissionbench.Measure(ctx, progress)
 	if err != nil {
 		return err
 	}

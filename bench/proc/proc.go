@@ -74,6 +74,12 @@ func (p *Process) Stop() {
 	<-p.ended
 }
 
+// Log is what the process has written. It waits for its end.
+func (p *Process) Log() string {
+	<-p.ended
+	return p.log.String()
+}
+
 // AwaitListening returns how long after its start the process listened. It asks
 // without a pause: it is used to measure milliseconds.
 func (p *Process) AwaitListening(address string) (time.Duration, error) {

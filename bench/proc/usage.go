@@ -28,7 +28,12 @@ func (p *Process) CPUTime() (time.Duration, error) {
 
 // RSS is the resident memory in bytes: VmRSS of /proc/PID/status
 // (proc_pid_status(5)).
-func (p *Process) RSS() (int, error) {
+func (p *Process) RSS() (int, error) { return p.status("VmRSS:") }
+
+// PeakRSS is the most that RSS has been.
+func (p *Process) PeakRSS() (int, error) { return p.status("VmHWM:") }
+
+func (p *Process) status(key string) (int, error) {
 	file, err := os.Open(fmt.Sprintf("/proc/%d/status", p.PID))
 	if err != nil {
 		return 0, err
@@ -36,12 +41,12 @@ func (p *Process) RSS() (int, error) {
 	defer file.Close()
 	lines := bufio.NewScanner(file)
 	for lines.Scan() {
-		if value, ok := strings.CutPrefix(lines.Text(), "VmRSS:"); ok {
+		if value, ok := strings.CutPrefix(lines.Text(), key); ok {
 			kilobytes, err := strconv.Atoi(strings.TrimSpace(strings.TrimSuffix(value, "kB")))
 			return kilobytes * 1024, err
 		}
 	}
-	return 0, errors.Join(fmt.Errorf("%s has no VmRSS", p.name), lines.Err())
+	return 0, errors.Join(fmt.Errorf("%s has no %s", p.name, key), lines.Err())
 }
 
 // SettledRSS is RSS once it has not changed for a second, or after five.

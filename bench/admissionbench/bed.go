@@ -1,0 +1,203 @@
+package admissionbench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	"github.com/kube-connector/kube-connector/bench/proc"
+	"github.com/kube-connector/kube-connector/internal/testkit/reviews"
+	"github.com/kube-connector/kube-connector/pkg/apis/connectors/v1alpha1"
+	"github.com/kube-connector/kube-connector/test/apiserver"
+)
+
+const (
+	systemNamespace = "connectors-system"
+	serviceName     = "connector-webhook"
+	patience        = 2 * time.Minute
+)
+
+// bed is an API server with the webhook's configuration, and what it takes to
+// start the webhook as a process of its own.
+type bed struct {
+	server *apiserver.Server
+	client client.Client
+
+	dir, binary, kubeconfig string
+	port, health            string
+	limit                   string // GOMEMLIMIT, as it is deployed
+}
+
+func newBed(ctx context.Context) (b *bed, err error) {
+	b = &bed{}
+	if b.server, err = apiserver.Run(); err != nil {
+		return nil, err
+	}
+	if err := b.prepare(ctx); err != nil {
+		return nil, errors.Join(err, b.close())
+	}
+	return b, nil
+}
+
+func (b *bed) close() error {
+	return errors.Join(b.server.Stop(), os.RemoveAll(b.dir))
+}
+
+func (b *bed) prepare(ctx context.Context) (err error) {
+	config := rest.CopyConfig(b.server.Config)
+	config.QPS = -1
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		return err
+	}
+	if b.client, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
+		return err
+	}
+	if b.dir, err = os.MkdirTemp("", "kube-connector-bench-"); err != nil {
+		return err
+	}
+	if b.binary, err = proc.Build(ctx, b.dir, "cmd/webhook"); err != nil {
+		return err
+	}
+	b.kubeconfig = filepath.Join(b.dir, "kubeconfig")
+	if err := writeKubeconfig(b.kubeconfig, config); err != nil {
+		return err
+	}
+	if b.limit, err = deployedLimit(); err != nil {
+		return err
+	}
+	for _, address := range []*string{&b.port, &b.health} {
+		free, err := proc.FreeAddress()
+		if err != nil {
+			return err
+		}
+		if _, *address, err = net.SplitHostPort(free); err != nil {
+			return err
+		}
+	}
+	return b.install(ctx)
+}
+
+// install makes the webhook's configuration, and namespaces.
+func (b *bed) install(ctx context.Context) error {
+	var configuration admissionregistrationv1.MutatingWebhookConfiguration
+	if err := readYAML("config/webhook/configuration.yaml", &configuration); err != nil {
+		return err
+	}
+	port, err := strconv.ParseInt(b.port, 10, 32)
+	if err != nil {
+		return err
+	}
+	for i := range configuration.Webhooks {
+		service := configuration.Webhooks[i].ClientConfig.Service
+		service.Port = new(int32)
+		*service.Port = int32(port)
+	}
+	objects := []client.Object{
+		namespace(systemNamespace, nil),
+		namespace(plainNamespace, nil),
+		namespace(emptyNamespace, nil),
+		namespace(reviews.Namespace, map[string]string{v1alpha1.LabelInjection: v1alpha1.InjectionEnabled}),
+		// There is no network of a cluster here; the API server finds the webhook
+		// on its own machine.
+		&corev1.Service{
+			ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: serviceName},
+			Spec:       corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "localhost"},
+		},
+		&configuration,
+	}
+	for _, object := range objects {
+		if err := b.client.Create(ctx, object); err != nil {
+			return err
+		}
+	}
+	return b.createConnector(ctx, reviews.Connector("k8s-connector"))
+}
+
+// start starts the webhook and waits until it is ready.
+func (b *bed) start(ctx context.Context) (*proc.Process, error) {
+	env := []string{"KUBECONFIG=" + b.kubeconfig}
+	if b.limit != "" {
+		env = append(env, "GOMEMLIMIT="+b.limit)
+	}
+	p, err := proc.Start(ctx, env, b.binary, "--sidecar-image=sidecar:bench", "--port="+b.port,
+		"--metrics-bind-address=0", "--health-probe-bind-address=127.0.0.1:"+b.health)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := p.AwaitListening("127.0.0.1:" + b.health); err != nil {
+		p.Stop()
+		return nil, err
+	}
+	err = wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://127.0.0.1:"+b.health+"/readyz", http.NoBody)
+		if err != nil {
+			return false, err
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			return false, err
+		}
+		return response.StatusCode == http.StatusOK, response.Body.Close()
+	})
+	if err != nil {
+		p.Stop()
+		return nil, fmt.Errorf("waiting for the webhook: %w: %s", err, p.Log())
+	}
+	return p, nil
+}
+
+func namespace(name string, labels map[string]string) *corev1.Namespace {
+	return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}
+}
+
+// deployedLimit is the GOMEMLIMIT of the Deployment, or none.
+func deployedLimit() (string, error) {
+	var deployment appsv1.Deployment
+	if err := readYAML("config/webhook/deployment.yaml", &deployment); err != nil {
+		return "", err
+	}
+	for _, env := range deployment.Spec.Template.Spec.Containers[0].Env {
+		if env.Name == "GOMEMLIMIT" {
+			return env.Value, nil
+		}
+	}
+	return "", nil
+}
+
+func readYAML(path string, into any) error {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("%w; run this at the root of the repository", err)
+	}
+	return yaml.UnmarshalStrict(content, into)
+}
+
+func writeKubeconfig(path string, config *rest.Config) error {
+	const name = "bench"
+	c := clientcmdapi.NewConfig()
+	c.Clusters[name] = &clientcmdapi.Cluster{Server: config.Host, CertificateAuthorityData: config.CAData}
+	c.AuthInfos[name] = &clientcmdapi.AuthInfo{ClientCertificateData: config.CertData, ClientKeyData: config.KeyData}
+	c.Contexts[name] = &clientcmdapi.Context{Cluster: name, AuthInfo: name}
+	c.CurrentContext = name
+	return clientcmd.WriteToFile(*c, path)
+}
