@@ -44,7 +44,7 @@ func plannings(tb testing.TB) map[string]struct {
 		most float64
 	}{
 		"one":          {planning(tb, ordinary, "k8s-connector"), 100},
-		"five-into-20": {planning(tb, large, "one", "two", "three", "four", "five"), 330},
+		"five-into-20": {planning(tb, large, "one", "two", "three", "four", "five"), 300},
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -75,7 +76,7 @@ func wanted(pod *corev1.Pod, r *Request, connectors []*v1alpha1.Connector, opts 
 		mounts = append(mounts, corev1.VolumeMount{Name: r.volumes[i].name, MountPath: r.volumes[i].dir()})
 	}
 	for i, c := range connectors {
-		volume, err := credentials(fmt.Sprintf("%s%d", credentialsVolume, i), c)
+		volume, err := credentials(credentialsVolume+strconv.Itoa(i), c)
 		if err != nil {
 			return corev1.Container{}, nil, fmt.Errorf("connector %s/%s: %w", c.Namespace, c.Name, err)
 		}
@@ -139,6 +140,16 @@ func args(r *Request, connectors []*v1alpha1.Connector, opts Options) []string {
 	return args
 }
 
+// What credentials is made of. Nobody changes it.
+var (
+	secretItems     = []corev1.KeyToPath{{Key: connector.SecretKeyToken, Path: connector.SecretKeyToken}}
+	connectionItems = []corev1.KeyToPath{
+		{Key: v1alpha1.ConnectionKeyAddress, Path: v1alpha1.ConnectionKeyAddress},
+		{Key: v1alpha1.ConnectionKeyCA, Path: v1alpha1.ConnectionKeyCA},
+		{Key: v1alpha1.ConnectionKeySeal, Path: v1alpha1.ConnectionKeySeal},
+	}
+)
+
 // credentials is the volume with the token, the address and the CA bundle of a
 // Connector. Every source is optional: a Pod must not hang in its start because
 // a Secret comes later; the sidecar says what is missing.
@@ -152,15 +163,9 @@ func credentials(name string, c *v1alpha1.Connector) (corev1.Volume, error) {
 	if ns := c.Spec.Auth.SecretRef.Namespace; ns != "" && ns != c.Namespace {
 		return corev1.Volume{}, fmt.Errorf("spec.auth.secretRef.namespace is %s; the Secret must be in the Connector's own namespace", ns)
 	}
-	secret := &corev1.SecretProjection{Optional: ptr(true), Items: []corev1.KeyToPath{
-		{Key: connector.SecretKeyToken, Path: connector.SecretKeyToken},
-	}}
+	secret := &corev1.SecretProjection{Optional: ptr(true), Items: secretItems}
 	secret.Name = c.Spec.Auth.SecretRef.Name
-	connection := &corev1.ConfigMapProjection{Optional: ptr(true), Items: []corev1.KeyToPath{
-		{Key: v1alpha1.ConnectionKeyAddress, Path: v1alpha1.ConnectionKeyAddress},
-		{Key: v1alpha1.ConnectionKeyCA, Path: v1alpha1.ConnectionKeyCA},
-		{Key: v1alpha1.ConnectionKeySeal, Path: v1alpha1.ConnectionKeySeal},
-	}}
+	connection := &corev1.ConfigMapProjection{Optional: ptr(true), Items: connectionItems}
 	connection.Name = v1alpha1.ConnectionConfigMapName(c.Name)
 	return corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{
 		Sources: []corev1.VolumeProjection{{Secret: secret}, {ConfigMap: connection}},
