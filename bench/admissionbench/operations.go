@@ -87,7 +87,7 @@ func newOperations(ctx context.Context) (operations []operation, stop func(), er
 	if err != nil {
 		return nil, nil, err
 	}
-	ours := &webhook.Injector{Cache: reviews.Reader{}, Live: reviews.Reader{}, Options: options, Enabled: true, Metrics: metrics}
+	ours := &webhook.Injector{Cache: reviews.Reader{}, Live: reviews.Reader{}, Options: options, Injection: v1alpha1.InjectionEnabled, Metrics: metrics}
 	diff, err := reviews.Diff(ctx, ours)
 	if err != nil {
 		return nil, nil, err
@@ -132,7 +132,7 @@ func planning(pod *corev1.Pod, names ...string) func() error {
 		connectors = append(connectors, reviews.Connector(name))
 	}
 	return func() error {
-		request, err := inject.ReadRequest(pod, reviews.Namespace, true)
+		request, err := inject.ReadRequest(pod, inject.Namespace{Name: reviews.Namespace, Injection: v1alpha1.InjectionEnabled})
 		if err != nil {
 			return err
 		}
