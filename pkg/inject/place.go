@@ -16,7 +16,14 @@ import (
 // of their own.
 type place struct {
 	containers []string // nil is all
-	path       string
+	mount      corev1.VolumeMount
+	env        corev1.EnvVar
+}
+
+// putAt has the kubeconfig in a directory.
+func (p *place) putAt(dir string) {
+	p.mount = corev1.VolumeMount{Name: kubeconfigVolume, MountPath: dir, ReadOnly: true}
+	p.env = corev1.EnvVar{Name: kubeconfigEnv, Value: dir + "/" + kubeconfigFile}
 }
 
 func (p *place) in(c *corev1.Container) bool {
@@ -24,7 +31,7 @@ func (p *place) in(c *corev1.Container) bool {
 }
 
 func (r *Request) readPlace(pod *corev1.Pod) error {
-	r.place.path = kubeconfigMountPath
+	r.place.putAt(kubeconfigMountPath)
 	containers, some := pod.Annotations[v1alpha1.AnnotationContainers]
 	if some {
 		if err := r.place.readContainers(containers, pod); err != nil {
@@ -98,13 +105,14 @@ func (p *place) readPath(value string) error {
 		return fmt.Errorf(`has the value %q; allowed are paths like /opt/kube: absolute, of two parts or more, of letters, digits and ".", "_", "-", of at most %d characters, not at, in or above %s`,
 			abbreviate(value), mountPathLength, strings.Join(systemPaths, ", "))
 	}
-	p.path = value
+	p.putAt(value)
 	return nil
 }
 
 // within reports whether a clean path is a directory or below it.
 func within(name, dir string) bool {
-	return strings.HasPrefix(name+"/", dir+"/")
+	rest, below := strings.CutPrefix(name, dir)
+	return below && (rest == "" || rest[0] == '/')
 }
 
 // keptOut refuses a container that is not to get the kubeconfig and takes it.

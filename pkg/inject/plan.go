@@ -119,7 +119,7 @@ func (p *patcher) addToContainer(path string, c *corev1.Container, r *Request) e
 	if !r.place.in(c) {
 		return keptOut(c)
 	}
-	if err := p.addKubeconfig(path, c, r.place.path); err != nil {
+	if err := p.addKubeconfig(path, c, &r.place); err != nil {
 		return err
 	}
 	if r.inCluster == nil {
@@ -133,28 +133,27 @@ func notYours(c *corev1.Container, volume string) error {
 }
 
 // addKubeconfig lets a container find the kubeconfig of the annotation.
-func (p *patcher) addKubeconfig(at string, c *corev1.Container, dir string) error {
-	mount := corev1.VolumeMount{Name: kubeconfigVolume, MountPath: dir, ReadOnly: true}
+func (p *patcher) addKubeconfig(at string, c *corev1.Container, to *place) error {
 	mounted := false
 	for _, m := range c.VolumeMounts {
 		switch {
-		case sameMount(m, mount):
+		case sameMount(m, to.mount):
 			mounted = true
-		case within(path.Clean(m.MountPath), dir):
+		case within(path.Clean(m.MountPath), to.mount.MountPath):
 			return fmt.Errorf("container %q mounts volume %q at %s, where the kubeconfig belongs; mount it elsewhere", c.Name, m.Name, m.MountPath)
 		case m.Name == kubeconfigVolume:
 			return notYours(c, m.Name)
 		}
 	}
 	if !mounted {
-		p.appendTo(at+"/volumeMounts", len(c.VolumeMounts), mount)
+		p.appendTo(at+"/volumeMounts", len(c.VolumeMounts), &to.mount)
 	}
 	for _, env := range c.Env {
 		if env.Name == kubeconfigEnv {
 			return nil // set by the container itself, or by us
 		}
 	}
-	p.appendTo(at+"/env", len(c.Env), corev1.EnvVar{Name: kubeconfigEnv, Value: dir + "/" + kubeconfigFile})
+	p.appendTo(at+"/env", len(c.Env), &to.env)
 	return nil
 }
 
