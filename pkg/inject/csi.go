@@ -16,6 +16,10 @@ import (
 	"github.com/kube-connector/kube-connector/pkg/connector"
 )
 
+// maxVolumes is how many such volumes a Pod may have. Whoever can create Pods can
+// write one of 3 MiB, and what is done for each of them would add up to minutes.
+const maxVolumes = 64
+
 // volume is a csi volume that asks for Connectors, or the emptyDir that an
 // earlier admission has made of one. The Pod mounts it where it likes; the
 // sidecar writes a kubeconfig of the volume's own Connectors into it.
@@ -48,6 +52,9 @@ func (r *Request) readVolumes(pod *corev1.Pod, namespace string) error {
 			}
 		} else if want := memoryVolume(in.Name); !equality.Semantic.DeepEqual(in, &want) {
 			return fmt.Errorf("%s is not the one injected; make it a csi volume of driver %s again and remove container %s: it is added for you", &v, v1alpha1.CSIDriver, SidecarName)
+		}
+		if len(r.volumes) == maxVolumes {
+			return fmt.Errorf("the Pod has more than %d volumes of driver %s; have containers share them", maxVolumes, v1alpha1.CSIDriver)
 		}
 		// The name becomes part of an argument. The API server refuses such Pods
 		// too, but only after us.

@@ -3,7 +3,6 @@ package inject
 import (
 	"fmt"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -26,8 +25,8 @@ const (
 // cluster for the one that they run in.
 type inCluster struct {
 	port int
-	// apiTokens are the Pod's volumes with a token of its own cluster.
-	apiTokens []string
+	// apiTokens are the Pod's volumes with a token of its own cluster, by name.
+	apiTokens map[string]bool
 }
 
 // readInCluster reads what is asked of the whole Pod.
@@ -44,10 +43,10 @@ func (r *Request) readInCluster(pod *corev1.Pod) error {
 		return fmt.Errorf(asked+"the Pod names %d Connectors; in-cluster clients know one API server only: name one, or have them use the kubeconfig",
 			len(r.Connectors))
 	}
-	r.inCluster = &inCluster{port: r.settings.inClusterPort}
+	r.inCluster = &inCluster{port: r.settings.inClusterPort, apiTokens: make(map[string]bool)}
 	for i := range pod.Spec.Volumes {
 		if v := &pod.Spec.Volumes[i]; strings.HasPrefix(v.Name, apiTokenVolume) && v.Projected != nil {
-			r.inCluster.apiTokens = append(r.inCluster.apiTokens, v.Name)
+			r.inCluster.apiTokens[v.Name] = true
 		}
 	}
 	return nil
@@ -56,7 +55,7 @@ func (r *Request) readInCluster(pod *corev1.Pod) error {
 // automounted says whether a mount is the one that the ServiceAccount admission
 // plugin makes.
 func (in *inCluster) automounted(m corev1.VolumeMount) bool {
-	return slices.Contains(in.apiTokens, m.Name) &&
+	return in.apiTokens[m.Name] &&
 		sameMount(m, corev1.VolumeMount{Name: m.Name, MountPath: serviceAccountDir, ReadOnly: true})
 }
 

@@ -15,7 +15,7 @@ import (
 // place is where the kubeconfig of the annotation goes. csi volumes have places
 // of their own.
 type place struct {
-	containers []string // nil is all
+	containers map[string]bool // by name; nil is all
 	mount      corev1.VolumeMount
 	env        corev1.EnvVar
 }
@@ -27,7 +27,7 @@ func (p *place) putAt(dir string) {
 }
 
 func (p *place) in(c *corev1.Container) bool {
-	return p.containers == nil || slices.Contains(p.containers, c.Name)
+	return p.containers == nil || p.containers[c.Name]
 }
 
 func (r *Request) readPlace(pod *corev1.Pod) error {
@@ -55,16 +55,18 @@ func (r *Request) readPlace(pod *corev1.Pod) error {
 // there is most often misspelt.
 func (p *place) readContainers(value string, pod *corev1.Pod) error {
 	own := ownContainers(pod)
-	have := make([]string, 0, len(own))
+	have, known := make([]string, 0, len(own)), make(map[string]bool, len(own))
 	for _, c := range own {
 		have = append(have, c.Name)
+		known[c.Name] = true
 	}
+	p.containers = make(map[string]bool)
 	for name := range strings.SplitSeq(value, ",") {
 		name = strings.TrimSpace(name)
-		if !slices.Contains(have, name) {
+		if !known[name] {
 			return fmt.Errorf("names container %q; the Pod has %s", abbreviate(name), few(have))
 		}
-		p.containers = append(p.containers, name)
+		p.containers[name] = true
 	}
 	return nil
 }
