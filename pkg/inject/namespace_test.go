@@ -44,11 +44,14 @@ func TestLeavesACopyAlone(t *testing.T) {
 			pod, c := injected(t, name)
 			pod.Annotations, pod.Labels = nil, nil
 			pod.Spec.Containers[0].Command = []string{"sh"}
-			request, err := inject.ReadRequest(pod, c.namespace)
-			require.NoError(t, err)
-			assert.Equal(t, inject.SkipCopy, request.Skip)
-			assert.Empty(t, request.Connectors)
-			assert.Empty(t, request.Warnings)
+			for _, defaults := range []string{c.namespace.Connectors, "team-b/shop, "} { // which are not for it
+				c.namespace.Connectors = defaults
+				request, err := inject.ReadRequest(pod, c.namespace)
+				require.NoError(t, err)
+				assert.Equal(t, inject.SkipCopy, request.Skip)
+				assert.Empty(t, request.Connectors)
+				assert.Empty(t, request.Warnings)
+			}
 		})
 	}
 }

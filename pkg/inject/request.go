@@ -43,11 +43,7 @@ func ReadRequest(pod *corev1.Pod, ns Namespace) (*Request, error) {
 		return nil, fmt.Errorf(`annotation %s has the value %q; "true" and "false" are allowed`, v1alpha1.AnnotationInject, inject)
 	}
 	r := &Request{}
-	if ns.letsPodsAsk() {
-		if err := r.readNames(pod, ns); err != nil {
-			return nil, err
-		}
-	} else {
+	if !ns.letsPodsAsk() {
 		r.ignoreAnnotations(pod, ns.Name)
 	}
 	if err := r.readVolumes(pod, ns.Name); err != nil {
@@ -57,6 +53,11 @@ func ReadRequest(pod *corev1.Pod, ns Namespace) (*Request, error) {
 	if ns.Injection == v1alpha1.InjectionAlways && !r.Asked {
 		if r.skip(pod, ns); r.Skip != "" {
 			return &Request{Skip: r.Skip, Warnings: r.Warnings}, nil
+		}
+	}
+	if ns.letsPodsAsk() {
+		if err := r.readNames(pod, ns); err != nil {
+			return nil, err
 		}
 	}
 	r.use(r.annotated)
