@@ -90,6 +90,10 @@ func newPoliced(t *testing.T) *policed {
 		require.NoError(t, p.Create(t.Context(), namespace))
 		require.NoError(t, p.Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "default", Namespace: name}}))
 	}
+	public := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: metav1.NamespacePublic}}
+	label := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"connectors.alauda.io/injection":"always"}}}`))
+	require.NoError(t, p.Patch(t.Context(), public, label))
+	require.NoError(t, p.Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "default", Namespace: public.Name}}))
 	files, err := filepath.Glob("../../../../config/policy/*.yaml")
 	require.NoError(t, err)
 	for _, file := range files {
@@ -182,6 +186,7 @@ func TestPolicies(t *testing.T) {
 			assert.Equal(t, []string{notEnabled(unlabelled)}, told(unlabelled, nil, asks))
 			assert.Equal(t, []string{notEnabled(mislabeled)}, told(mislabeled, nil, asks))
 			assert.Equal(t, []string{notEnabled(unlabelled)}, told(unlabelled, nil, defaults))
+			assert.Equal(t, []string{notEnabled(metav1.NamespacePublic)}, told(metav1.NamespacePublic, nil, asks), "the label always does nothing there")
 			assert.Empty(t, told(unlabelled, nil, map[string]string{connectors: "a", v1alpha1.AnnotationInject: "false"}))
 			assert.Contains(t, strings.Join(told(enabled, nil, map[string]string{typo: "a"}), ""), typo)
 
@@ -232,7 +237,7 @@ func testPodKeys(t *testing.T, p *policed) {
 		want                []string
 	}{
 		"misspelt": {map[string]string{typo: "a"}, nil, []string{
-			"annotation connectors.alauda.io/connector is not known to this version and does nothing; known under connectors.alauda.io/ are connectors, containers, inject, ",
+			"annotation connectors.alauda.io/connector is not known to this version and does nothing; known under connectors.alauda.io/ are connectors, containers, in-cluster, inject, ",
 		}},
 		"another prefix": {map[string]string{"connector.alauda.io/connectors": "a"}, nil, []string{
 			"annotation connector.alauda.io/connectors does nothing; Connectors are named in connectors.alauda.io/connectors",
