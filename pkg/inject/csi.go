@@ -31,7 +31,7 @@ type volume struct {
 }
 
 // String names the volume in messages.
-func (v *volume) String() string { return fmt.Sprintf("volume %q", v.name) }
+func (v *volume) String() string { return fmt.Sprintf("volume %q", abbreviate(v.name)) }
 
 // dir is where the sidecar has the volume.
 func (v *volume) dir() string { return path.Join(volumesDir, v.name) }
@@ -80,7 +80,7 @@ func (r *Request) readAttributes(v *volume, attributes map[string]string, namesp
 		case v1alpha1.AttributeConnectors, v1alpha1.AttributeConnectorName,
 			v1alpha1.AttributeConnectorNamespace, v1alpha1.AttributeConfigurationNames:
 		default:
-			r.warn("%s: volumeAttribute %s has no effect here and was ignored", v, key)
+			r.warn("%s: volumeAttribute %s has no effect here and was ignored", v, abbreviate(key))
 		}
 	}
 	for configuration := range strings.SplitSeq(attributes[v1alpha1.AttributeConfigurationNames], ",") {
@@ -91,7 +91,7 @@ func (r *Request) readAttributes(v *volume, attributes map[string]string, namesp
 				v, v1alpha1.AttributeConfigurationNames, kubeconfigFile)
 		default:
 			return fmt.Errorf("volumeAttribute %s names %q; there is only %s",
-				v1alpha1.AttributeConfigurationNames, name, kubeconfigFile)
+				v1alpha1.AttributeConfigurationNames, abbreviate(name), kubeconfigFile)
 		}
 	}
 
@@ -115,7 +115,7 @@ func (r *Request) readAttributes(v *volume, attributes map[string]string, namesp
 	case name != "":
 		if strings.Contains(name, "/") {
 			return fmt.Errorf("volumeAttribute %s is %q; give the namespace in %s",
-				v1alpha1.AttributeConnectorName, name, v1alpha1.AttributeConnectorNamespace)
+				v1alpha1.AttributeConnectorName, abbreviate(name), v1alpha1.AttributeConnectorNamespace)
 		}
 		if in == "" {
 			in = namespace

@@ -40,7 +40,7 @@ func ReadRequest(pod *corev1.Pod, ns Namespace) (*Request, error) {
 	case "false":
 		return &Request{}, nil
 	default:
-		return nil, fmt.Errorf(`annotation %s has the value %q; "true" and "false" are allowed`, v1alpha1.AnnotationInject, inject)
+		return nil, fmt.Errorf(`annotation %s has the value %q; "true" and "false" are allowed`, v1alpha1.AnnotationInject, abbreviate(inject))
 	}
 	r := &Request{}
 	if !ns.letsPodsAsk() {
@@ -72,7 +72,8 @@ func ReadRequest(pod *corev1.Pod, ns Namespace) (*Request, error) {
 		return &Request{}, nil
 	}
 	if len(r.Connectors) > connector.MaxReferences {
-		return nil, fmt.Errorf("the Pod names %d Connectors in all; at most %d are allowed", len(r.Connectors), connector.MaxReferences)
+		return nil, fmt.Errorf("annotation %s and the volumes of driver %s name %d Connectors in all; at most %d are allowed",
+			v1alpha1.AnnotationConnectors, v1alpha1.CSIDriver, len(r.Connectors), connector.MaxReferences)
 	}
 	if err := r.readPlace(pod); err != nil {
 		return nil, err
@@ -175,6 +176,8 @@ func unsupported(pod *corev1.Pod) string {
 		return "shareProcessNamespace: its containers could read the sidecar's memory"
 	case spec.OS != nil && spec.OS.Name == corev1.Windows:
 		return "os: windows, for which there is no sidecar"
+	case spec.NodeSelector[corev1.LabelOSStable] == string(corev1.Windows):
+		return "nodeSelector " + corev1.LabelOSStable + ": windows, for which there is no sidecar"
 	}
 	return ""
 }

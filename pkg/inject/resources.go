@@ -32,7 +32,7 @@ func resources(pod *corev1.Pod, s *settings, opts Options) (corev1.ResourceRequi
 	if r := pod.Spec.Resources; r != nil && len(r.Requests)+len(r.Limits) > 0 {
 		// The Pod as a whole has a budget and its QoS class from it. Requests of
 		// the sidecar could exceed what the containers leave of it.
-		return given(s), nil
+		return given(s), fits(pod, s)
 	}
 	guaranteed, cpuLimited := true, true
 	for _, c := range ownContainers(pod) {
@@ -110,6 +110,58 @@ func given(s *settings) corev1.ResourceRequirements {
 		return l
 	}
 	return corev1.ResourceRequirements{Requests: list(s.cpu, s.memory), Limits: list(s.cpuLimit, s.memoryLimit)}
+}
+
+// fits refuses requests of the sidecar for which the containers leave no room in
+// those of the whole Pod. The API server would do so too, and not say which
+// annotation it is.
+func fits(pod *corev1.Pod, s *settings) error {
+	for _, asked := range []struct {
+		name       corev1.ResourceName
+		requestKey string
+		request    *resource.Quantity
+		limitKey   string
+		limit      *resource.Quantity
+	}{
+		{corev1.ResourceCPU, v1alpha1.AnnotationProxyCPU, s.cpu, v1alpha1.AnnotationProxyCPULimit, s.cpuLimit},
+		{corev1.ResourceMemory, v1alpha1.AnnotationProxyMemory, s.memory, v1alpha1.AnnotationProxyMemoryLimit, s.memoryLimit},
+	} {
+		key, quantity := asked.requestKey, asked.request
+		if quantity == nil {
+			key, quantity = asked.limitKey, asked.limit // which is the request, too, if there is none
+		}
+		whole, said := pod.Spec.Resources.Requests[asked.name]
+		if quantity == nil || !said {
+			continue
+		}
+		left := whole.DeepCopy()
+		left.Sub(requested(pod, asked.name))
+		if quantity.Cmp(left) > 0 {
+			return fmt.Errorf("annotation %s has the value %q, but the containers leave %s of the Pod's resources.requests.%s, which is %s; request no more, or let the Pod have more",
+				key, quantity, &left, asked.name, &whole)
+		}
+	}
+	return nil
+}
+
+// requested is what the Pod's own containers request together: native sidecars
+// beside all that comes after them, other init containers one after the other.
+func requested(pod *corev1.Pod, name corev1.ResourceName) resource.Quantity {
+	var natives, most resource.Quantity
+	for i := range pod.Spec.InitContainers {
+		c := &pod.Spec.InitContainers[i]
+		request := c.Resources.Requests[name].DeepCopy()
+		if c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
+			natives.Add(request)
+			continue
+		}
+		request.Add(natives)
+		most = larger(most, request)
+	}
+	for i := range pod.Spec.Containers {
+		natives.Add(pod.Spec.Containers[i].Resources.Requests[name])
+	}
+	return larger(most, natives)
 }
 
 // goMemoryLimit is below the memory limit, so that the collector works harder
