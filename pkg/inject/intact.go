@@ -47,7 +47,7 @@ func sidecarPresent(pod *corev1.Pod, want *corev1.Container, volumes []volume) (
 func tampered(have, want *corev1.Container) string {
 	switch {
 	case have.RestartPolicy == nil || *have.RestartPolicy != *want.RestartPolicy:
-		return "a restartPolicy"
+		return "another restartPolicy than Always"
 	case len(have.Command) > 0:
 		return "a command"
 	case !slices.Equal(have.Args, want.Args):

@@ -47,6 +47,9 @@ func TestKeepsAnIntactSidecar(t *testing.T) {
 				corev1.EnvVar{Name: "KUBERNETES_SERVICE_HOST", Value: "api.example.com"})
 		},
 		"another init container before it": func(pod *corev1.Pod, _ *corev1.Container) {
+			pod.Spec.InitContainers = append([]corev1.Container{{Name: "mesh"}}, pod.Spec.InitContainers...)
+		},
+		"one before it that has the kubeconfig": func(pod *corev1.Pod, _ *corev1.Container) {
 			pod.Spec.InitContainers = append([]corev1.Container{{
 				Name:         "mesh",
 				Env:          []corev1.EnvVar{{Name: "KUBECONFIG", Value: "x"}},
@@ -76,12 +79,12 @@ func TestKeepsAnIntactSidecar(t *testing.T) {
 func TestRefusesASidecarThatWasChanged(t *testing.T) {
 	yes, user := true, int64(0)
 	for want, change := range map[string]func(c *corev1.Container){
-		"a restartPolicy": func(c *corev1.Container) { c.RestartPolicy = nil },
-		"a command":       func(c *corev1.Container) { c.Command = []string{"/evil"} },
-		"args":            func(c *corev1.Container) { c.Args[1] = "--connector=team-a/k8s-connector=https://evil.example.com" },
-		"a workingDir":    func(c *corev1.Container) { c.WorkingDir = "/x" },
-		"a lifecycle":     func(c *corev1.Container) { c.Lifecycle.PreStop = c.Lifecycle.PostStart },
-		"a probe":         func(c *corev1.Container) { c.LivenessProbe = &corev1.Probe{} },
+		"another restartPolicy than Always": func(c *corev1.Container) { c.RestartPolicy = nil },
+		"a command":                         func(c *corev1.Container) { c.Command = []string{"/evil"} },
+		"args":                              func(c *corev1.Container) { c.Args[1] = "--connector=team-a/k8s-connector=https://evil.example.com" },
+		"a workingDir":                      func(c *corev1.Container) { c.WorkingDir = "/x" },
+		"a lifecycle":                       func(c *corev1.Container) { c.Lifecycle.PreStop = c.Lifecycle.PostStart },
+		"a probe":                           func(c *corev1.Container) { c.LivenessProbe = &corev1.Probe{} },
 		"other mounts": func(c *corev1.Container) {
 			c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: "x", MountPath: "/sidecar"})
 		},

@@ -75,15 +75,19 @@ func Plan(pod *corev1.Pod, r *Request, connectors []*v1alpha1.Connector, opts Op
 	}
 	// The app's containers come before the sidecar, because inserting it first
 	// moves the indices of the init containers.
+	early := present
 	for i := range pod.Spec.InitContainers {
-		if c := &pod.Spec.InitContainers[i]; c.Name != SidecarName {
-			if err := p.addToContainer("/spec/initContainers/"+strconv.Itoa(i), c, r); err != nil {
-				return Result{}, err
-			}
+		c := &pod.Spec.InitContainers[i]
+		if c.Name == SidecarName {
+			early = false
+			continue
+		}
+		if err := p.addToContainer("/spec/initContainers/"+strconv.Itoa(i), c, r, early); err != nil {
+			return Result{}, err
 		}
 	}
 	for i := range pod.Spec.Containers {
-		if err := p.addToContainer("/spec/containers/"+strconv.Itoa(i), &pod.Spec.Containers[i], r); err != nil {
+		if err := p.addToContainer("/spec/containers/"+strconv.Itoa(i), &pod.Spec.Containers[i], r, false); err != nil {
 			return Result{}, err
 		}
 	}
@@ -103,8 +107,9 @@ func Plan(pod *corev1.Pod, r *Request, connectors []*v1alpha1.Connector, opts Op
 }
 
 // addToContainer lets a container of the app find its kubeconfigs, and nothing
-// else of the sidecar's.
-func (p *patcher) addToContainer(path string, c *corev1.Container, r *Request) error {
+// else of the sidecar's. An early one, which another webhook has put before the
+// sidecar, gets no kubeconfig: there is none when it starts.
+func (p *patcher) addToContainer(path string, c *corev1.Container, r *Request, early bool) error {
 	for _, m := range c.VolumeMounts {
 		if m.Name == stateVolume || isCredentialsVolume(m.Name) {
 			return notYours(c, m.Name)
@@ -113,7 +118,7 @@ func (p *patcher) addToContainer(path string, c *corev1.Container, r *Request) e
 	if err := p.protect(path, c, r.volumes); err != nil {
 		return err
 	}
-	if len(r.annotated) == 0 {
+	if len(r.annotated) == 0 || early {
 		return nil
 	}
 	if !r.place.in(c) {
