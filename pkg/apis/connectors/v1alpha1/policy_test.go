@@ -42,6 +42,12 @@ const (
 	typo       = v1alpha1.KeyPrefix + "connector"
 )
 
+// policies is where they are, and finalState the one that refuses.
+const (
+	policies   = "../../../../config/policy"
+	finalState = "final_state.yaml"
+)
+
 // policed is an API server with config/policy, and what it warned of since it
 // was last asked.
 type policed struct {
@@ -62,7 +68,7 @@ func (p *policed) tell(t require.TestingT, do func() error) []string {
 	p.mu.Lock()
 	p.warnings = nil
 	p.mu.Unlock()
-	require.NoError(t, do(), "policies refuse nothing")
+	require.NoError(t, do(), "these policies refuse nothing")
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.warnings
@@ -72,7 +78,9 @@ func (p *policed) dryRun(ctx context.Context, object client.Object) func() error
 	return func() error { return p.Create(ctx, object, client.DryRunAll) }
 }
 
-func newPoliced(t *testing.T) *policed {
+// newPoliced has some of the policies of config/policy. Those that only warn do so
+// of Pods that the others refuse, where nothing is injected.
+func newPoliced(t *testing.T, files ...string) *policed {
 	t.Helper()
 	p := &policed{}
 	c := rest.CopyConfig(config)
@@ -87,20 +95,33 @@ func newPoliced(t *testing.T) *policed {
 		if label != "" {
 			namespace.Labels = map[string]string{v1alpha1.LabelInjection: label}
 		}
-		require.NoError(t, p.Create(t.Context(), namespace))
-		require.NoError(t, p.Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "default", Namespace: name}}))
+		require.NoError(t, client.IgnoreAlreadyExists(p.Create(t.Context(), namespace)))
+		account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "default", Namespace: name}}
+		require.NoError(t, client.IgnoreAlreadyExists(p.Create(t.Context(), account)))
 	}
 	public := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: metav1.NamespacePublic}}
 	label := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"connectors.alauda.io/injection":"always"}}}`))
 	require.NoError(t, p.Patch(t.Context(), public, label))
-	require.NoError(t, p.Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "default", Namespace: public.Name}}))
-	files, err := filepath.Glob("../../../../config/policy/*.yaml")
-	require.NoError(t, err)
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "default", Namespace: public.Name}}
+	require.NoError(t, client.IgnoreAlreadyExists(p.Create(t.Context(), account)))
 	for _, file := range files {
-		if filepath.Base(file) != "kustomization.yaml" {
-			apply(t, p, file)
+		apply(t, p, filepath.Join(policies, file))
+	}
+	return p
+}
+
+// newWarning has all policies that only warn.
+func newWarning(t *testing.T) *policed {
+	t.Helper()
+	entries, err := os.ReadDir(policies)
+	require.NoError(t, err)
+	var files []string
+	for _, entry := range entries {
+		if entry.Name() != "kustomization.yaml" && entry.Name() != finalState {
+			files = append(files, entry.Name())
 		}
 	}
+	p := newPoliced(t, files...)
 	// A policy works as soon as the API server has seen it and its binding.
 	require.EventuallyWithT(t, func(c *assert.CollectT) {
 		pod := workloads(unlabelled, nil, map[string]string{connectors: "a", typo: "b"})["Pod"]
@@ -162,9 +183,9 @@ func workloads(namespace string, own, template map[string]string) map[string]cli
 	}
 }
 
-// The policies only warn, and say what to do.
+// These policies only warn, and say what to do.
 func TestPolicies(t *testing.T) {
-	p := newPoliced(t)
+	p := newWarning(t)
 	notEnabled := func(namespace string) string {
 		return "namespace " + namespace + " lacks the label connectors.alauda.io/injection=enabled, so its Pods get no sidecar: " +
 			"kubectl label namespace " + namespace + " connectors.alauda.io/injection=enabled --overwrite"
