@@ -37,6 +37,13 @@ var elsewhere = map[string]string{
 	"Connector … has not been checked yet; if that does not pass in a moment, see whether the controller runs": "TestControllerDown",
 	"the CA of the Connector has not arrived in this Pod, so the certificate of … is not trusted; …":           "TestControllerDown",
 	`no matches for kind "ValidatingAdmissionPolicy" in version "admissionregistration.k8s.io/v1"`:             "TestOldKubernetes",
+
+	"another admission webhook changed container connector-proxy: …":                                                                           "TestOtherWebhooksAndBrokenPods",
+	`the Pod has an init container "connector-proxy" with … that injection did not give it; …`:                                                 "TestOtherWebhooksAndBrokenPods",
+	"spec.initContainers[…].lifecycle: Forbidden: may not be set for init containers without restartPolicy=Always":                             "TestOtherWebhooksAndBrokenPods",
+	"init container … has a kubeconfig and would run before container connector-proxy, which makes it: …":                                      "TestOtherWebhooksAndBrokenPods",
+	"the Pod asks for Connectors and has no init container connector-proxy: …":                                                                 "TestOtherWebhooksAndBrokenPods",
+	"run is for the container's own entrypoint only: in a Pod it has to be process 1, and neither exec nor shareProcessNamespace is supported": "TestCopiesForDebugging",
 }
 
 // TestTroubleshooting: whoever does something wrong sees the very sentence that
