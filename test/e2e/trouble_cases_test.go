@@ -167,12 +167,12 @@ var admissionTroubles = []trouble{
 	},
 	{"failed quota: …: must specify limits.cpu for: …", limited(quota("limits.cpu", "1"))},
 	{"exceeded quota: …", limited(quota("requests.memory", "20Mi"))},
-	{"minimum memory usage per Container is …, but request is 16Mi", limited(`
-apiVersion: v1
-kind: LimitRange
-metadata: {name: limits}
-spec: {limits: [{type: Container, min: {memory: 32Mi}}]}
-`)},
+	{"minimum memory usage per Container is …, but request is 16Mi", limited(limitRange("min: {memory: 32Mi}"))},
+	{"maximum memory usage per Container is …, but limit is 64Mi", limited(limitRange("max: {memory: 48Mi}"))},
+	{
+		"memory max limit to request ratio per Container is …, but provided ratio is …",
+		limited(limitRange("default: {memory: 16Mi}, maxLimitRequestRatio: {memory: 2}")),
+	},
 	{"driver name connectors-csi not found in the list of registered CSI drivers", func(s *scene) func() string {
 		name := s.name()
 		pod := podManifest(name, v1alpha1.AnnotationInject+`: "false"`, "volumes:", "- {name: kube, csi: {driver: connectors-csi, readOnly: true}}")
@@ -214,4 +214,14 @@ kind: ResourceQuota
 metadata: {name: quota}
 spec: {hard: {%s: %s}}
 `, resource, hard)
+}
+
+// limitRange limits each container of a namespace.
+func limitRange(limits string) string {
+	return fmt.Sprintf(`
+apiVersion: v1
+kind: LimitRange
+metadata: {name: limits}
+spec: {limits: [{type: Container, %s}]}
+`, limits)
 }

@@ -23,15 +23,26 @@ func TestHelm(t *testing.T) {
 		return kubectl(t, "-n", "connectors-system", "get", "deployment", name, "-o", "jsonpath={.metadata.generation}")
 	}
 	assert.Equal(t, []string{"1", "1"}, []string{generation("connector-webhook"), generation("connector-controller")})
+	limited := newLimited(t)
+	_, err := limited()
+	require.ErrorContains(t, err, "exceeded quota")
 	stop := stream(t, 0)
-	helmRun(t, "upgrade", "kube-connector", chart, "--set", "webhook.settings.log-level=DEBUG", "--wait", "--timeout", "2m")
+	helmRun(t, "upgrade", "kube-connector", chart, "--set", "webhook.settings.log-level=DEBUG,webhook.settings.sidecar-cpu-limit=50m", "--wait", "--timeout", "2m")
 	require.NoError(t, clusters.AwaitProduct(t.Context()))
 	stop()
+	eventually(t, func() bool {
+		// The Pods before still answer for a moment: the API server keeps its
+		// connections to them.
+		var limit string
+		limit, err = limited()
+		return err == nil && limit == "50m"
+	}, "sidecars do not get the CPU limit that the setting says: %v", &err)
+	kubectl(t, "delete", "namespace", "limited")
 	assert.Equal(t, []string{"2", "1"}, []string{generation("connector-webhook"), generation("connector-controller")})
 	appWorks(t)
 
 	// A setting that is wrong says so, and the Pods before it go on.
-	_, err := tryHelm(t, "upgrade", "kube-connector", chart, "--set", "webhook.settings.loglevel=DEBUG")
+	_, err = tryHelm(t, "upgrade", "kube-connector", chart, "--set", "webhook.settings.loglevel=DEBUG")
 	require.NoError(t, err)
 	eventually(t, func() bool {
 		logs := kubectl(t, "-n", "connectors-system", "logs", "-l", "app.kubernetes.io/name=connector-webhook", "--tail=-1", "--ignore-errors")
