@@ -96,13 +96,16 @@ func TestControllerDown(t *testing.T) {
 	eventually(t, func() bool { return strings.Contains(look(), "system:serviceaccount:") }, "the CA does not arrive")
 }
 
-// TestSidecarImageMissing: the Pod's events name the image.
+// TestSidecarImageMissing: the Pod's events name the image. Such a Pod can be
+// deleted like any other.
 func TestSidecarImageMissing(t *testing.T) {
 	s := newScene(t)
 	// As if the node did not have it: the name is what counts.
 	patchWebhook(t, "--sidecar-image=kube-connector.invalid/sidecar:nowhere")
 	s.kubectl(podManifest("unpulled", uses("good")), "apply", "-f", "-")
 	awaitSentence(t, "Failed to pull image …", func() string { return s.kubectl("", "describe", "pod", "unpulled") })
+	assert.Contains(t, s.kubectl("", "delete", "pod", "unpulled", "--grace-period=30", "--timeout=60s"), `pod "unpulled" deleted`)
+	assert.Contains(t, s.kubectl("", "get", "pod", "unpulled"), "NotFound")
 }
 
 // TestOldKubernetes: what kubectl says where there are no such policies. The
