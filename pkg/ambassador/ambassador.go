@@ -34,7 +34,7 @@ import (
 // Bounds on what a client can use up. A request or a response has no bound in
 // time: watches and logs may last.
 const (
-	maxConnections    = 1024    // 43 kB each with a watch: all fit into the 64 MiB that injection grants
+	maxConnections    = 1024    // 43 kB each with an idle watch: all fit into the 64 MiB that injection grants
 	maxConnectHeader  = 4 << 10 // many small lines take several times that
 	maxRequestHeader  = 64 << 10
 	maxHeaderLines    = 200
