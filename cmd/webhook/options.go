@@ -3,6 +3,7 @@ package main
 import (
 	"flag"
 	"io"
+	"time"
 
 	"github.com/kube-connector/kube-connector/internal/settings"
 	"github.com/kube-connector/kube-connector/internal/setup"
@@ -16,10 +17,14 @@ type options struct {
 	logLevel setup.LogLevel
 }
 
+// drain is how long nodes may send the webhook Pods after it was told to end: until
+// each has learned of that.
+const drain = 5 * time.Second
+
 // parseOptions reads the flags and the settings. Errors of the command line are
 // flag.ErrHelp or program.ErrUsage.
 func parseOptions(args []string, stderr io.Writer) (options, error) {
-	var o options
+	o := options{webhook: webhook.Config{Drain: drain}}
 	flags := flag.NewFlagSet("webhook", flag.ContinueOnError)
 	flags.StringVar(&o.webhook.Inject.Image, "sidecar-image", "", "the image of the sidecar that is injected (required)")
 	flags.Func("sidecar-cpu-limit", "the CPU limit of every sidecar, as a `quantity`, for namespaces with a quota on CPU limits (default: one only where the Pod's own containers have one)", func(s string) error {
@@ -34,6 +39,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 		return err
 	})
 	flags.StringVar(&o.webhook.Namespace, "system-namespace", "connectors-system", "the namespace that the webhook runs in and keeps its CA in")
+	flags.StringVar(&o.webhook.CertificateDir, "certificate-dir", "", "a `directory` with tls.crt and tls.key to serve with, as cert-manager makes them, and whose CA it keeps in the webhook configuration (default: the webhook makes its own CA and keeps it there)")
 	flags.IntVar(&o.webhook.Port, "port", 9443, "the port on which admission is served over TLS")
 	flags.StringVar(&o.webhook.MetricsAddress, "metrics-bind-address", ":8080", "where metrics are served, 0 for nowhere")
 	flags.StringVar(&o.webhook.HealthAddress, "health-probe-bind-address", ":8081", "where /healthz and /readyz are served, 0 for nowhere")

@@ -1,20 +1,18 @@
 package webhook
 
 import (
-	"crypto/tls"
+	"bytes"
+	"context"
 	"crypto/x509"
-	"errors"
 	"fmt"
-	"net/http"
+	"path/filepath"
+	"sync"
 	"time"
 
 	servertls "github.com/cert-manager/cert-manager/pkg/server/tls"
 	"github.com/cert-manager/cert-manager/pkg/server/tls/authority"
-	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
-	"k8s.io/apimachinery/pkg/types"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/rest"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/healthz"
 )
 
 // Names of the webhook's own objects.
@@ -28,56 +26,71 @@ const (
 	ConfigurationName = "connector-webhook"
 )
 
-// NewCertificateSource makes the source of the serving certificate: signed in
-// memory by the CA in CASecretName, which is made if it is not there and renewed
-// in time.
-func NewCertificateSource(config *rest.Config, namespace string) *servertls.DynamicSource {
+// settle is how long a new CA stands in every caBundle before a replica that
+// serves changes over to it: there may be several API servers, and each learns of
+// the new caBundle in its own time.
+const settle = 5 * time.Second
+
+// certificateSource is where the serving certificate comes from: the files in
+// Config.CertificateDir, or else a CA of the webhook's own.
+func certificateSource(config *rest.Config, c *Config, t trust) servertls.CertificateSource {
+	if c.CertificateDir != "" {
+		return &servertls.FileCertificateSource{
+			CertPath: filepath.Join(c.CertificateDir, corev1.TLSCertKey),
+			KeyPath:  filepath.Join(c.CertificateDir, corev1.TLSPrivateKeyKey),
+		}
+	}
+	return newOwnSource(t, &authority.DynamicAuthority{
+		SecretNamespace: c.Namespace,
+		SecretName:      CASecretName,
+		CommonName:      ServiceName + "-ca",
+		RESTConfig:      config,
+	})
+}
+
+// newOwnSource makes the source of a certificate that is signed in memory by the
+// CA in a Secret, which is made if it is not there and renewed in time.
+func newOwnSource(t trust, ca servertls.Authority) *servertls.DynamicSource {
 	return &servertls.DynamicSource{
-		DNSNames:      []string{dnsName(namespace)},
-		RetryInterval: 100 * time.Millisecond, // until the CA has been made
-		Authority: &authority.DynamicAuthority{
-			SecretNamespace: namespace,
-			SecretName:      CASecretName,
-			CommonName:      ServiceName + "-ca",
-			RESTConfig:      config,
-		},
+		DNSNames:      []string{t.dnsName()},
+		RetryInterval: 200 * time.Millisecond, // until the CA has been made, and is trusted
+		Authority:     &trustedAuthority{Authority: ca, trust: t},
 	}
 }
 
-// dnsName is what the API server verifies the certificate against.
-func dnsName(namespace string) string { return ServiceName + "." + namespace + ".svc" }
+// trustedAuthority signs with a CA once the API server trusts it, and not before.
+// Until then the source goes on with the certificate that it has.
+type trustedAuthority struct {
+	servertls.Authority
+	trust trust
 
-// TrustedChecker is the readiness of a replica: it serves with a certificate
-// that the API server trusts, because its CA stands in the caBundle of every
-// webhook of the configuration.
-func TrustedChecker(source servertls.CertificateSource, reader client.Reader, namespace string) healthz.Checker {
-	return func(req *http.Request) error {
-		certificate, err := source.GetCertificate(nil)
-		if err != nil {
-			return fmt.Errorf("no serving certificate yet: %w", err)
-		}
-		var configuration admissionregistrationv1.MutatingWebhookConfiguration
-		if err := reader.Get(req.Context(), types.NamespacedName{Name: ConfigurationName}, &configuration); err != nil {
-			return fmt.Errorf("reading MutatingWebhookConfiguration %s: %w", ConfigurationName, err)
-		}
-		for _, w := range configuration.Webhooks {
-			if err := trusted(certificate, w.ClientConfig.CABundle, dnsName(namespace)); err != nil {
-				return fmt.Errorf("webhook %s: %w", w.Name, err)
-			}
-		}
-		return nil
-	}
+	mu sync.Mutex
+	// signer is the CA that was trusted last, by its key, and since is when that
+	// was first seen.
+	signer []byte
+	since  time.Time
+	// serving says that the source has a certificate.
+	serving bool
 }
 
-func trusted(certificate *tls.Certificate, caBundle []byte, name string) error {
-	leaf := certificate.Leaf
-	if leaf == nil {
-		return errors.New("the serving certificate could not be parsed")
+// Sign implements servertls.Authority.
+func (a *trustedAuthority) Sign(template *x509.Certificate) (*x509.Certificate, error) {
+	leaf, err := a.Authority.Sign(template)
+	if err != nil {
+		return nil, err
 	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(caBundle)
-	if _, err := leaf.Verify(x509.VerifyOptions{DNSName: name, Roots: roots}); err != nil {
-		return fmt.Errorf("the serving certificate is not trusted through caBundle yet: %w", err)
+	// Reads from the cache, so it takes no time that a context could end.
+	if err := a.trust.check(context.Background(), leaf); err != nil {
+		return nil, fmt.Errorf("%w: %w", authority.ErrCertificateNotAvailable, err)
 	}
-	return nil
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !bytes.Equal(a.signer, leaf.AuthorityKeyId) {
+		a.signer, a.since = leaf.AuthorityKeyId, time.Now()
+	}
+	if a.serving && time.Since(a.since) < settle {
+		return nil, fmt.Errorf("%w: its CA stands in every caBundle only for a moment", authority.ErrCertificateNotAvailable)
+	}
+	a.serving = true
+	return leaf, nil
 }

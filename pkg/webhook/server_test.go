@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -36,6 +38,7 @@ import (
 
 const (
 	systemNamespace = "connectors-system"
+	serviceAccount  = "system:serviceaccount:" + systemNamespace + ":connector-webhook"
 	patience        = 30 * time.Second
 	interval        = 50 * time.Millisecond
 )
@@ -59,14 +62,41 @@ func start(t *testing.T) *server {
 	require.NoError(t, err)
 	s := &server{api: api, config: config, address: freeAddress(t), health: freeAddress(t), metrics: freeAddress(t)}
 	require.NoError(t, api.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: systemNamespace}}))
+	for _, object := range rights(t) {
+		require.NoError(t, api.Create(t.Context(), object))
+	}
 	require.NoError(t, api.Create(t.Context(), configuration(t)))
-	s.run(t, config)
 	return s
 }
 
-// run runs the webhook until the test ends.
-func (s *server) run(t *testing.T, config *rest.Config) {
+// rights are what config/rbac grants the webhook.
+func rights(t *testing.T) []*unstructured.Unstructured {
 	t.Helper()
+	content, err := os.ReadFile("../../config/rbac/webhook_role.yaml")
+	require.NoError(t, err)
+	var objects []*unstructured.Unstructured
+	for document := range strings.SplitSeq(string(content), "\n---\n") {
+		object := &unstructured.Unstructured{}
+		require.NoError(t, yaml.Unmarshal([]byte(document), &object.Object))
+		objects = append(objects, object)
+	}
+	return objects
+}
+
+// run runs the webhook until the test ends, with the rights that it has in a
+// cluster, and waits until it is ready.
+func (s *server) run(t *testing.T, certificateDir string) {
+	t.Helper()
+	s.begin(t, certificateDir)
+	require.Eventually(t, func() bool { return s.ready(t) }, patience, interval, "the webhook does not become ready")
+}
+
+func (s *server) begin(t *testing.T, certificateDir string) {
+	t.Helper()
+	config := rest.CopyConfig(s.config)
+	config.Impersonate = rest.ImpersonationConfig{
+		UserName: serviceAccount, Groups: []string{"system:serviceaccounts", "system:authenticated"},
+	}
 	host, port, err := net.SplitHostPort(s.address)
 	require.NoError(t, err)
 	number, err := strconv.Atoi(port)
@@ -74,7 +104,7 @@ func (s *server) run(t *testing.T, config *rest.Config) {
 	ctx, cancel := context.WithCancel(t.Context())
 	mgr, err := webhook.NewManager(ctx, config, webhook.Config{
 		Namespace: systemNamespace, Host: host, Port: number, MetricsAddress: s.metrics, HealthAddress: s.health,
-		Inject: inject.Options{Image: "sidecar:test"},
+		CertificateDir: certificateDir, Inject: inject.Options{Image: "sidecar:test"},
 	})
 	require.NoError(t, err)
 	ended := make(chan error, 1)
@@ -83,7 +113,6 @@ func (s *server) run(t *testing.T, config *rest.Config) {
 		cancel()
 		assert.NoError(t, <-ended)
 	})
-	require.Eventually(t, func() bool { return s.ready(t) }, patience, interval, "the webhook does not become ready")
 }
 
 func (s *server) ready(t *testing.T) bool {
@@ -163,6 +192,7 @@ func newConnector(name string) *v1alpha1.Connector {
 
 func TestWebhook(t *testing.T) {
 	s := start(t)
+	s.run(t, "")
 	t.Run("admission", func(t *testing.T) { testAdmission(t, s) })
 	t.Run("csi volumes", func(t *testing.T) { testCSI(t, s) })
 	t.Run("defaults of namespaces", func(t *testing.T) { testDefaults(t, s) })
@@ -170,6 +200,7 @@ func TestWebhook(t *testing.T) {
 	t.Run("selection", func(t *testing.T) { testSelection(t, s) })
 	t.Run("the API server takes what is injected", func(t *testing.T) { testDryRun(t, s) })
 	t.Run("trust is kept", func(t *testing.T) { testTrustIsKept(t, s) })
+	t.Run("a CA is replaced", func(t *testing.T) { testNewCA(t, s) })
 }
 
 func testAdmission(t *testing.T, s *server) {

@@ -1,0 +1,68 @@
+package webhook
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+
+	servertls "github.com/cert-manager/cert-manager/pkg/server/tls"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+)
+
+// trust tells which certificates the API server trusts.
+type trust struct {
+	// reader reads the webhook configuration.
+	reader client.Reader
+	// namespace is that of the Service.
+	namespace string
+}
+
+// dnsName is what the API server verifies the certificate against.
+func (t trust) dnsName() string { return ServiceName + "." + t.namespace + ".svc" }
+
+// check verifies a certificate as the API server does: through the caBundle of
+// every webhook of the configuration. Further certificates are those between it
+// and its CA.
+func (t trust) check(ctx context.Context, leaf *x509.Certificate, between ...*x509.Certificate) error {
+	var configuration admissionregistrationv1.MutatingWebhookConfiguration
+	if err := t.reader.Get(ctx, types.NamespacedName{Name: ConfigurationName}, &configuration); err != nil {
+		return fmt.Errorf("reading MutatingWebhookConfiguration %s: %w", ConfigurationName, err)
+	}
+	if len(configuration.Webhooks) == 0 {
+		return fmt.Errorf("MutatingWebhookConfiguration %s has no webhooks; install it again", ConfigurationName)
+	}
+	intermediates := x509.NewCertPool()
+	for _, certificate := range between {
+		intermediates.AddCert(certificate)
+	}
+	for _, w := range configuration.Webhooks {
+		roots := x509.NewCertPool()
+		roots.AppendCertsFromPEM(w.ClientConfig.CABundle)
+		if _, err := leaf.Verify(x509.VerifyOptions{DNSName: t.dnsName(), Roots: roots, Intermediates: intermediates}); err != nil {
+			return fmt.Errorf("webhook %s: the serving certificate is not trusted through caBundle yet: %w", w.Name, err)
+		}
+	}
+	return nil
+}
+
+// checker is the readiness of a replica: it serves with a certificate that the
+// API server trusts.
+func (t trust) checker(source servertls.CertificateSource) healthz.Checker {
+	return func(req *http.Request) error {
+		certificate, err := source.GetCertificate(nil)
+		if err != nil {
+			return fmt.Errorf("no serving certificate yet: %w", err)
+		}
+		chain, err := x509.ParseCertificates(bytes.Join(certificate.Certificate, nil))
+		if err != nil || len(chain) == 0 {
+			return errors.Join(errors.New("the serving certificate cannot be read"), err)
+		}
+		return t.check(req.Context(), chain[0], chain[1:]...)
+	}
+}
