@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 
 	servertls "github.com/cert-manager/cert-manager/pkg/server/tls"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 )
@@ -52,17 +54,32 @@ func (t trust) check(ctx context.Context, leaf *x509.Certificate, between ...*x5
 }
 
 // checker is the readiness of a replica: it serves with a certificate that the
-// API server trusts.
+// API server trusts. Nobody sees the answer to a probe, so it logs what is wrong,
+// once.
 func (t trust) checker(source servertls.CertificateSource) healthz.Checker {
+	var last atomic.Value
+	last.Store("")
 	return func(req *http.Request) error {
-		certificate, err := source.GetCertificate(nil)
+		err := t.serving(req.Context(), source)
+		told := ""
 		if err != nil {
-			return fmt.Errorf("no serving certificate yet: %w", err)
+			told = err.Error()
 		}
-		chain, err := x509.ParseCertificates(bytes.Join(certificate.Certificate, nil))
-		if err != nil || len(chain) == 0 {
-			return errors.Join(errors.New("the serving certificate cannot be read"), err)
+		if told != last.Swap(told) && err != nil {
+			ctrl.Log.WithName("admission").Info("not ready", "reason", told)
 		}
-		return t.check(req.Context(), chain[0], chain[1:]...)
+		return err
 	}
+}
+
+func (t trust) serving(ctx context.Context, source servertls.CertificateSource) error {
+	certificate, err := source.GetCertificate(nil)
+	if err != nil {
+		return fmt.Errorf("no serving certificate yet: %w", err)
+	}
+	chain, err := x509.ParseCertificates(bytes.Join(certificate.Certificate, nil))
+	if err != nil || len(chain) == 0 {
+		return errors.Join(errors.New("the serving certificate cannot be read"), err)
+	}
+	return t.check(ctx, chain[0], chain[1:]...)
 }
