@@ -212,3 +212,24 @@ func (e evidence) processes() ([]foundProcess, error) {
 	}
 	return found, nil
 }
+
+// ContainerProcess finds a process of a container on the home node, by the ID that
+// the container's status has.
+func ContainerProcess(containerID string) (int, error) {
+	id := strings.TrimPrefix(containerID, "containerd://")
+	if id == "" {
+		return 0, errors.New("the container has no ID; does it run?")
+	}
+	files, err := filepath.Glob("/proc/[0-9]*/cgroup")
+	if err != nil {
+		return 0, err
+	}
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil || !strings.Contains(string(content), id) {
+			continue // it has ended, or is another's
+		}
+		return strconv.Atoi(filepath.Base(filepath.Dir(file)))
+	}
+	return 0, fmt.Errorf("no process is in container %s", id)
+}

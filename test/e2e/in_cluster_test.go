@@ -17,6 +17,7 @@ import (
 
 	"github.com/kube-connector/kube-connector/build/image"
 	"github.com/kube-connector/kube-connector/pkg/apis/connectors/v1alpha1"
+	"github.com/kube-connector/kube-connector/test/cluster"
 )
 
 const (
@@ -154,24 +155,12 @@ func processOf(t *testing.T, pod *corev1.Pod, container string) int {
 	var id string
 	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
 		if status.Name == container {
-			id = strings.TrimPrefix(status.ContainerID, "containerd://")
+			id = status.ContainerID
 		}
 	}
-	require.NotEmpty(t, id, "container %s does not run", container)
-	files, err := filepath.Glob("/proc/[0-9]*/cgroup")
-	require.NoError(t, err)
-	for _, file := range files {
-		content, err := os.ReadFile(file)
-		if err != nil || !strings.Contains(string(content), id) {
-			continue // it has ended, or is another's
-		}
-		var pid int
-		_, err = fmt.Sscanf(file, "/proc/%d/cgroup", &pid)
-		require.NoError(t, err)
-		return pid
-	}
-	require.FailNow(t, "no process is in the container", container)
-	return 0
+	pid, err := cluster.ContainerProcess(id)
+	require.NoError(t, err, container)
+	return pid
 }
 
 // inPlaceOf is a program of this machine where a container is: in its network, with

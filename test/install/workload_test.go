@@ -1,19 +1,13 @@
 package install
 
 import (
-	"context"
 	"encoding/base64"
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/kube-connector/kube-connector/test/cluster"
 )
@@ -95,55 +89,4 @@ func appWorks(t *testing.T) {
 func removeTeam(t *testing.T) {
 	t.Helper()
 	kubectl(t, "delete", "namespace", team)
-}
-
-// stream asks for Pods with the sidecar all the time, until it is stopped, and
-// checks that every one was admitted and injected, after so many refusals in all.
-// They are not created (dry run), since admission is what it is about.
-func stream(t *testing.T, refusals int) (stop func()) {
-	t.Helper()
-	client, err := kubernetes.NewForConfig(clusters.Home.RESTConfig())
-	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(t.Context())
-	var asked int
-	var failures []string
-	var done sync.WaitGroup
-	done.Go(func() {
-		tick := time.NewTicker(50 * time.Millisecond)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			}
-			pod := &corev1.Pod{
-				ObjectMeta: metav1.ObjectMeta{
-					GenerateName: "asks-", Annotations: map[string]string{"connectors.alauda.io/connectors": "k8s-connector"},
-				},
-				Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: cluster.ToolboxImage}}},
-			}
-			// Not ended with the stream: what was asked for shall be answered.
-			created, err := client.CoreV1().Pods(team).Create(context.WithoutCancel(ctx), pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
-			asked++
-			switch {
-			case err != nil:
-				failures = append(failures, time.Now().Format(time.StampMilli)+": "+err.Error())
-			case len(created.Spec.InitContainers) != 1:
-				failures = append(failures, time.Now().Format(time.StampMilli)+": not injected")
-			}
-		}
-	})
-	var once sync.Once
-	stop = func() {
-		once.Do(func() {
-			cancel()
-			done.Wait()
-			t.Logf("%d Pods asked for, %d refused", asked, len(failures))
-			assert.Greater(t, asked, 20, "or this shows nothing")
-			assert.LessOrEqual(t, len(failures), refusals, failures)
-		})
-	}
-	t.Cleanup(stop)
-	return stop
 }
