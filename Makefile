@@ -101,7 +101,7 @@ verify: bin/controller-gen ## Check that generated files and go.mod are up to da
 	go run ./build/reference -out $$out; diff -r $$out docs/reference
 	out=$$(mktemp -d); trap "rm -rf $$out" EXIT; \
 	go -C tools/dist run . -root ../.. -out $$out; diff -r $$out dist
-	for module in . test/cluster/clients/kubectl test/cluster/components test/cluster/runners/tekton tools/controller-gen tools/dist tools/golangci-lint tools/helm; do \
+	for module in . test/cluster/clients/kubectl test/cluster/components test/cluster/runners/certmanager test/cluster/runners/tekton tools/controller-gen tools/dist tools/golangci-lint tools/helm; do \
 		(cd $$module && go mod tidy -diff); done
 
 .PHONY: lint
@@ -130,7 +130,7 @@ help: ## Show this.
 parts:
 	$(CLUSTER) binaries
 
-# The CI systems and clients that tests run on the cluster, built once per version.
+# The systems and clients that tests run on the cluster, built once per version.
 .PHONY: runners
 runners:
 	$(CLUSTER) runners

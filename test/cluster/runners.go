@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 )
 
-// Runner is a CI system that runs on Kubernetes, made from its own source: its
+// Runner is a system that runs on Kubernetes, made from its own source: its
 // programs, for images, and its manifests.
 type Runner struct {
 	// Binaries is the directory of its programs.
@@ -21,6 +21,9 @@ type Runner struct {
 const (
 	tektonDir    = "test/cluster/runners/tekton"
 	tektonModule = "github.com/tektoncd/pipeline"
+
+	certManagerDir    = "test/cluster/runners/certmanager"
+	certManagerModule = "github.com/cert-manager/cert-manager"
 
 	argoModule  = "github.com/argoproj/argo-workflows/v3"
 	argoVersion = "v3.7.4"
@@ -36,6 +39,14 @@ var (
 		{"nop", tektonDir, tektonModule + "/cmd/nop", stripFlags},
 		{"workingdirinit", tektonDir, tektonModule + "/cmd/workingdirinit", stripFlags},
 	}}
+	certManager = programSet{
+		what: "cert-manager", module: certManagerDir,
+		sources: []string{certManagerDir + "/controller/main.go", certManagerDir + "/cainjector/main.go"},
+		programs: []program{
+			{"controller", certManagerDir, module + "/" + certManagerDir + "/controller", stripFlags},
+			{"cainjector", certManagerDir, module + "/" + certManagerDir + "/cainjector", stripFlags},
+		},
+	}
 	argo = programSet{what: "Argo Workflows", checkout: checkoutArgo, programs: []program{
 		{"workflow-controller", ".", "./cmd/workflow-controller", argoFlags},
 		{"argoexec", ".", "./cmd/argoexec", argoFlags},
@@ -44,7 +55,18 @@ var (
 
 // Tekton builds Tekton Pipelines if need be, which takes minutes once.
 func Tekton(ctx context.Context, progress io.Writer) (Runner, error) {
-	binaries, err := tekton.build(ctx, progress)
+	return tekton.runner(ctx, tektonModule, progress)
+}
+
+// CertManager builds cert-manager's controller and cainjector if need be, which
+// takes minutes once.
+func CertManager(ctx context.Context, progress io.Writer) (Runner, error) {
+	return certManager.runner(ctx, certManagerModule, progress)
+}
+
+// runner builds the set, whose module requires the one with the source.
+func (s *programSet) runner(ctx context.Context, module string, progress io.Writer) (Runner, error) {
+	binaries, err := s.build(ctx, progress)
 	if err != nil {
 		return Runner{}, err
 	}
@@ -52,7 +74,7 @@ func Tekton(ctx context.Context, progress io.Writer) (Runner, error) {
 	if err != nil {
 		return Runner{}, err
 	}
-	source, err := download(ctx, filepath.Join(root, tektonDir), tektonModule)
+	source, err := download(ctx, filepath.Join(root, s.module), module)
 	return Runner{Binaries: binaries, Source: source.Dir}, err
 }
 

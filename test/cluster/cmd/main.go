@@ -20,7 +20,7 @@ const usage = `usage:
   cluster up [--name demo] [--install=false]   bring two clusters up and install Kubernetes Connector in one
   cluster down [--name demo]                   take them down and remove everything of them
   cluster binaries                             build the clusters' programs and print their directory
-  cluster runners                              the same for the CI systems and clients of the tests on it`
+  cluster runners                              the same for the systems and clients of the tests on it`
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {
@@ -71,7 +71,7 @@ func run(args []string) error {
 }
 
 func runners(ctx context.Context) error {
-	for _, build := range []func(context.Context, io.Writer) (cluster.Runner, error){cluster.Tekton, cluster.ArgoWorkflows} {
+	for _, build := range []func(context.Context, io.Writer) (cluster.Runner, error){cluster.Tekton, cluster.ArgoWorkflows, cluster.CertManager} {
 		runner, err := build(ctx, os.Stderr)
 		if err != nil {
 			return err
