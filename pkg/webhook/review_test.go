@@ -115,7 +115,8 @@ func TestKeysAreCaseSensitive(t *testing.T) {
 	asks := bytes.Replace(reviews.Ordinary, []byte(`"annotations":`), []byte(`"Annotations":`), 1)
 	answer := post(t, injector, "application/json", string(asks))
 	require.Equal(t, http.StatusOK, answer.Code)
-	assert.Contains(t, answer.Body.String(), "the Pod asks for no Connector")
+	assert.Contains(t, answer.Body.String(), `"allowed":true`)
+	assert.NotContains(t, answer.Body.String(), `"patch":`)
 
 	host := bytes.Replace(reviews.Ordinary, []byte(`"spec":{`), []byte(`"spec":{"HostNetwork":true,`), 1)
 	assert.Contains(t, post(t, injector, "application/json", string(host)).Body.String(), `"patch":`)
