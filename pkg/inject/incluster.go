@@ -113,7 +113,7 @@ func (p *patcher) mountInCluster(at string, c *corev1.Container, in *inCluster) 
 			p.replace(fmt.Sprintf("%s/volumeMounts/%d/name", at, i), m.Name, inClusterVolume)
 			p.warn("container %q: its mount of this cluster's API token was replaced: in-cluster clients in it reach the Connector's cluster", c.Name)
 			mounted = true
-		case strings.HasPrefix(path.Clean(m.MountPath)+"/", serviceAccountDir+"/"):
+		case within(path.Clean(m.MountPath), serviceAccountDir):
 			return fmt.Errorf("container %q mounts volume %q at %s, where in-cluster clients look; mount it elsewhere, or remove annotation %s",
 				c.Name, m.Name, m.MountPath, v1alpha1.AnnotationInCluster)
 		}
