@@ -10,8 +10,7 @@ import (
 
 // Namespace is what counts of a Pod's namespace.
 type Namespace struct {
-	// Name comes from the admission request: not every API server has filled it
-	// into the Pod by then.
+	// Name comes from the admission request, which says where the Pod will be.
 	Name string
 	// Injection is the value of the label: v1alpha1.InjectionEnabled,
 	// v1alpha1.InjectionAlways, or something else, which lets only csi volumes ask.
