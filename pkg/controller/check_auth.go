@@ -17,17 +17,17 @@ func (r *reconciler) checkAuth(_ context.Context, e *evaluation) (finding, error
 		return unknown("waits for the Secret"), nil
 	case e.token == "":
 		return good(v1alpha1.ReasonNonAuthProbe, "there is no token to try"), nil
-	case e.probe == nil && !e.address.IsZero():
+	case e.outcome == nil && !e.address.IsZero():
 		return stillProbing(e, v1alpha1.ConditionAuthReady), nil
 	case !e.ready(v1alpha1.ConditionLivenessReady):
 		return unknown("waits for the cluster to answer, see LivenessReady"), nil
 	}
 
-	if e.probe.auth == nil {
+	if e.outcome.auth == nil {
 		return good(v1alpha1.ReasonProbeSucceeded, "the cluster accepts the token"), nil
 	}
 	secret := e.connector.Spec.Auth.SecretRef.Name
-	switch kindOf(e.probe.auth) {
+	switch kindOf(e.outcome.auth) {
 	case probe.Unauthenticated:
 		return bad(v1alpha1.ReasonAuthenticationFailed,
 			"the cluster refuses the token in Secret %q (401 Unauthorized); put a valid token under its key %q", secret, connector.SecretKeyToken), nil
@@ -35,6 +35,6 @@ func (r *reconciler) checkAuth(_ context.Context, e *evaluation) (finding, error
 		return bad(v1alpha1.ReasonAuthorizationFailed,
 			"the cluster forbids the user of the token in Secret %q to ask for itself (403 Forbidden); bind it to the ClusterRole system:basic-user there", secret), nil
 	default:
-		return bad(v1alpha1.ReasonProbeFailed, "%v", e.probe.auth), nil
+		return bad(v1alpha1.ReasonProbeFailed, "%v", e.outcome.auth), nil
 	}
 }

@@ -30,7 +30,7 @@ func (r *reconciler) checkLiveness(ctx context.Context, e *evaluation) (finding,
 	if !ok {
 		return stillProbing(e, v1alpha1.ConditionLivenessReady), nil
 	}
-	e.probe = &result
+	e.outcome = &result
 
 	if result.liveness == nil {
 		return good(v1alpha1.ReasonProbeSucceeded, "%s answers", e.address), nil

@@ -5,6 +5,7 @@ import (
 
 	"github.com/kube-connector/kube-connector/pkg/apis/connectors/v1alpha1"
 	"github.com/kube-connector/kube-connector/pkg/connector"
+	"github.com/kube-connector/kube-connector/pkg/probe"
 )
 
 // evaluation is one look at one Connector. Each check finds what the checks
@@ -16,10 +17,17 @@ type evaluation struct {
 	// then says why.
 	address      connector.Address
 	addressError error
+	// class is the Connector's class, and probes are its probes; nil if the class
+	// is not ready.
+	class  *v1alpha1.ConnectorClass
+	probes *probe.Class
 	// authType is the class's auth type that the Connector uses, nil if the class
 	// has none.
 	authType *v1alpha1.AuthType
-	// token is empty if there is none.
+	// secret is the data of the Secret that the Connector authenticates with, nil
+	// if there is none or it is not as it must be; token is the bearer token in it,
+	// empty if there is none.
+	secret map[string][]byte
 	token string
 	// ca are the certificates to trust besides the system's roots, and
 	// tokenSecretCA is the value under ca.crt beside the token.
@@ -27,7 +35,7 @@ type evaluation struct {
 	tokenSecretCA []byte
 	// probe is what the target answered, nil if it was not asked or has not
 	// answered yet.
-	probe *outcome
+	outcome *outcome
 
 	findings map[v1alpha1.ConditionType]finding
 }

@@ -16,6 +16,9 @@ import (
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+// +kubebuilder:printcolumn:name="Pods",type=integer,priority=1,JSONPath=`.status.consumers.pods`
+// +kubebuilder:printcolumn:name="User",type=string,priority=1,JSONPath=`.status.user`
+// +kubebuilder:printcolumn:name="Version",type=string,priority=1,JSONPath=`.status.target.version`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63",message="the name must have at most 63 characters, because it stands in labels of the Pods that use the Connector"
 type Connector struct {
@@ -62,8 +65,8 @@ type ConnectorSpec struct {
 	// +kubebuilder:validation:XValidation:rule="!self.matches('^https://([[][^]/?#]*[]]|[^]/?#:@[]*)(:[^/?#:@]*)?([/?#]|$)') || self.matches('^https://([[][^]/?#]*[]]|[^]/?#:@[]*)(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?([/?#]|$)')",message="the port must be a number from 1 to 65535"
 	Address string `json:"address"`
 
-	// AddressExtensions are further named addresses. The class k8s uses none;
-	// they are accepted so that published manifests apply.
+	// AddressExtensions are further addresses, by the names that the class gives
+	// them. The class k8s has none.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
@@ -142,9 +145,46 @@ type ConnectorStatus struct {
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
-	// Proxy is where a Pod that uses the Connector finds its proxy.
+	// Proxy is where a Pod that uses the Connector finds its proxy; absent if the
+	// sidecar cannot serve it.
 	// +optional
 	Proxy *ConnectorProxy `json:"proxy,omitempty"`
+	// Target is what the target said of itself.
+	// +optional
+	Target *ConnectorTarget `json:"target,omitempty"`
+	// User is the name by which the target knows the owner of the token, if it
+	// answers the auth probe with a SelfSubjectReview.
+	// +optional
+	User string `json:"user,omitempty"`
+	// TokenExpirationTime is when the token ends, if it says so itself, as JSON Web
+	// Tokens do (RFC 7519, exp).
+	// +optional
+	TokenExpirationTime *metav1.Time `json:"tokenExpirationTime,omitempty"`
+	// LastProbeTime is when the target was last asked, as of the last write of the
+	// status: it is written with every change, and if there is none every 12 hours.
+	// +optional
+	LastProbeTime *metav1.Time `json:"lastProbeTime,omitempty"`
+	// Consumers are the Pods that use the Connector. They are counted at most once
+	// in 30 seconds.
+	// +optional
+	Consumers *ConnectorConsumers `json:"consumers,omitempty"`
+}
+
+// ConnectorTarget is what a target said of itself.
+type ConnectorTarget struct {
+	// Version is the version of a Kubernetes API server, as in v1.36.3.
+	// +optional
+	Version string `json:"version,omitempty"`
+}
+
+// ConnectorConsumers are the Pods that use a Connector and have not ended.
+type ConnectorConsumers struct {
+	// Pods is how many there are.
+	Pods int32 `json:"pods"`
+	// Outdated is how many of them were injected at an older generation of the
+	// Connector. Some of what has changed since reaches them only if they are made
+	// anew.
+	Outdated int32 `json:"outdated"`
 }
 
 // ConnectorProxy is where the proxy of a Connector is.
