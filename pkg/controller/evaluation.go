@@ -28,7 +28,7 @@ type evaluation struct {
 	// if there is none or it is not as it must be; token is the bearer token in it,
 	// empty if there is none.
 	secret map[string][]byte
-	token string
+	token  string
 	// ca are the certificates to trust besides the system's roots, and
 	// tokenSecretCA is the value under ca.crt beside the token.
 	ca            connector.Bundle
