@@ -98,7 +98,7 @@ func TestAddressWithAPath(t *testing.T) {
 	t.Parallel()
 	namespace := newNamespace(t)
 	gateway, ca := newGateway(t, clusters.Home, "/kubernetes/global")
-	newConnector(t, namespace, gateway.address, []byte(ca), newIdentity(t, home, "cluster-admin").token(t))
+	newConnector(t, namespace, gateway.address, []byte(ca), newIdentity(t, home, "cluster-admin").Token(t))
 	pod := sleeper(namespace)
 	create(t, home, pod)
 	pod = awaitPod(t, pod, "running", running)
@@ -154,7 +154,7 @@ func TestPrivateCA(t *testing.T) {
 	} {
 		t.Run(place, func(t *testing.T) {
 			namespace := newNamespace(t)
-			create(t, home, tokenSecret(namespace, newIdentity(t, target, "view").token(t)))
+			create(t, home, tokenSecret(namespace, newIdentity(t, target, "view").Token(t)))
 			c := connectorObject(namespace, clusters.Target.Address)
 			c.Spec.CACertSecretRef = nil
 			create(t, home, c)

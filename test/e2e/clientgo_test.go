@@ -99,7 +99,7 @@ func TestInformers(t *testing.T) {
 	t.Parallel()
 	namespace := makeNamespace(t, target, nil)
 	address, connections := newRelay(t, clusters.Target)
-	sidecar := startSidecar(t, address, clusters.Target.CA, newIdentity(t, target, "cluster-admin").token(t))
+	sidecar := startSidecar(t, address, clusters.Target.CA, newIdentity(t, target, "cluster-admin").Token(t))
 	watches := &atomic.Int32{}
 	var factories []informers.SharedInformerFactory
 	for _, name := range contexts {

@@ -18,7 +18,7 @@ import (
 func TestConnectorSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	namespace := newNamespace(t)
-	good := newIdentity(t, target, "view").token(t)
+	good := newIdentity(t, target, "view").Token(t)
 	c := makeConnector(t, namespace, clusters.Target.Address, clusters.Target.CA)
 
 	missing := awaitReady(t, c, metav1.ConditionFalse, v1alpha1.ReasonSecretNotFound)

@@ -130,7 +130,7 @@ func manifest(t *testing.T, text, namespace string, object client.Object) {
 func newTenant(t *testing.T) string {
 	t.Helper()
 	namespace := makeNamespace(t, home, nil)
-	newConnector(t, namespace, clusters.Target.Address, clusters.Target.CA, newIdentity(t, target, "view").token(t))
+	newConnector(t, namespace, clusters.Target.Address, clusters.Target.CA, newIdentity(t, target, "view").Token(t))
 	return namespace
 }
 
@@ -294,7 +294,7 @@ func TestCSIVolumeAndAnnotation(t *testing.T) {
 func TestPodSettings(t *testing.T) {
 	t.Parallel()
 	namespace := newNamespace(t)
-	newConnector(t, namespace, clusters.Target.Address, clusters.Target.CA, newIdentity(t, target, "view").token(t))
+	newConnector(t, namespace, clusters.Target.Address, clusters.Target.CA, newIdentity(t, target, "view").Token(t))
 	pod := sleeper(namespace)
 	pod.Annotations[v1alpha1.AnnotationKubeconfigMode] = "localhost"
 	pod.Annotations[v1alpha1.AnnotationProxyPort] = "18443"

@@ -17,7 +17,7 @@ import (
 func newDefaultNamespace(t *testing.T, injection string) string {
 	t.Helper()
 	name := makeNamespace(t, home, map[string]string{v1alpha1.LabelInjection: injection})
-	newConnector(t, name, clusters.Target.Address, clusters.Target.CA, newIdentity(t, target, "view").token(t))
+	newConnector(t, name, clusters.Target.Address, clusters.Target.CA, newIdentity(t, target, "view").Token(t))
 	defaults := client.RawPatch(client.Merge.Type(), []byte(`{"metadata":{"annotations":{"`+v1alpha1.AnnotationConnectors+`":"k8s-connector"}}}`))
 	require.NoError(t, home.Patch(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, defaults))
 	return name

@@ -119,7 +119,7 @@ func TestDeletedWhileStarting(t *testing.T) {
 	t.Parallel()
 	const grace = 30 * time.Second
 	namespace := newNamespace(t)
-	newConnector(t, namespace, clusters.Target.Address, clusters.Target.CA, newIdentity(t, target, "view").token(t))
+	newConnector(t, namespace, clusters.Target.Address, clusters.Target.CA, newIdentity(t, target, "view").Token(t))
 	bare := connectorObject(namespace, clusters.Target.Address)
 	bare.Name, bare.Spec.Auth.SecretRef.Name = "bare", "missing"
 	create(t, home, bare)

@@ -65,12 +65,12 @@ func TestDeploymentEndsCleanly(t *testing.T) {
 	t.Parallel()
 	namespace := newNamespace(t)
 	there := newIdentity(t, target, "edit")
-	newConnector(t, namespace, clusters.Target.Address, clusters.Target.CA, there.token(t))
+	newConnector(t, namespace, clusters.Target.Address, clusters.Target.CA, there.Token(t))
 	pod := sleeper(namespace)
 	pod.Spec.TerminationGracePeriodSeconds = new(int64(60))
 	app := &pod.Spec.Containers[0]
 	app.Command = []string{"sh", "-c", worksToTheEnd}
-	app.Env = []corev1.EnvVar{{Name: "THERE", Value: there.account.Namespace}}
+	app.Env = []corev1.EnvVar{{Name: "THERE", Value: there.Account.Namespace}}
 	app.Lifecycle = &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Exec: &corev1.ExecAction{
 		Command: []string{"sh", "-c", "kubectl -n $THERE annotate configmap $(hostname) hook=yes"},
 	}}}
@@ -103,7 +103,7 @@ func TestDeploymentEndsCleanly(t *testing.T) {
 		t.Helper()
 		last := gone(name, patience)
 		var said corev1.ConfigMap
-		require.NoError(t, target.Get(t.Context(), types.NamespacedName{Namespace: there.account.Namespace, Name: name}, &said))
+		require.NoError(t, target.Get(t.Context(), types.NamespacedName{Namespace: there.Account.Namespace, Name: name}, &said))
 		assert.Equal(t, map[string]string{"hook": "yes", "told": "yes", "seen": "yes"}, said.Annotations, "what the app could do at its end")
 		assert.Zero(t, exitCode(t, last, "app"), "it could not say so, or was killed at the end of the grace period")
 		assert.Zero(t, exitCode(t, last, "connector-proxy"))

@@ -43,7 +43,7 @@ func TestHostsRewritten(t *testing.T) {
 
 	namespace := newNamespace(t)
 	account := newIdentity(t, target, "view")
-	create(t, home, tokenSecret(namespace, account.token(t)))
+	create(t, home, tokenSecret(namespace, account.Token(t)))
 	makeConnector(t, namespace, "https://"+name+":"+port, clusters.Target.CA)
 	pod := sleeper(namespace)
 	pod.Spec.Containers[0].SecurityContext = &corev1.SecurityContext{RunAsUser: new(int64)}
@@ -72,6 +72,6 @@ func TestHostsRewritten(t *testing.T) {
 	point(ip)
 	eventually(t, func() bool {
 		output, err := execute(t, pod, "app", "", "kubectl", "auth", "whoami")
-		return err == nil && strings.Contains(output, account.account.Namespace)
+		return err == nil && strings.Contains(output, account.Account.Namespace)
 	}, "the real server is not found again")
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -15,30 +14,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/kube-connector/kube-connector/build/image"
 	"github.com/kube-connector/kube-connector/pkg/apis/connectors/v1alpha1"
-	"github.com/kube-connector/kube-connector/test/cluster"
+	"github.com/kube-connector/kube-connector/test/e2e/bed"
 )
 
 const (
 	inClusterImage    = "kube-connector/in-cluster:dev"
 	serviceAccountDir = "/var/run/secrets/kubernetes.io/serviceaccount"
 )
-
-// buildInClusterImage makes the toolbox with a client-go program in it.
-func buildInClusterImage(t *testing.T) {
-	t.Helper()
-	program := filepath.Join(t.TempDir(), "incluster")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, "./incluster")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	output, err := build.CombinedOutput()
-	require.NoError(t, err, "%s", output)
-	toolbox, err := clusters.Toolbox(t.Context())
-	require.NoError(t, err)
-	toolbox.Tag = inClusterImage
-	toolbox.Files = append(toolbox.Files, image.File{Path: "/bin/incluster", Source: program})
-	require.NoError(t, clusters.BuildImage(t.Context(), toolbox))
-}
 
 // inClusterPod is a Pod whose containers know nothing of a kubeconfig: an init
 // container and "own" with kubectl, and "informer" with client-go.
@@ -66,9 +49,9 @@ func inClusterPod(namespace, there string) *corev1.Pod {
 // the Connector, and go on when the sidecar is killed.
 func TestInCluster(t *testing.T) {
 	t.Parallel()
-	buildInClusterImage(t)
+	require.NoError(t, bed.BuildImage(t.Context(), inClusterImage, "./incluster"))
 	namespace, who := newNamespace(t), newIdentity(t, target, "view")
-	newConnector(t, namespace, clusters.Target.Address, clusters.Target.CA, who.token(t))
+	newConnector(t, namespace, clusters.Target.Address, clusters.Target.CA, who.Token(t))
 	there := makeNamespace(t, target, nil) // home has none of this name
 	word := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "word", Namespace: there}, Data: map[string]string{"word": "first"}}
 	create(t, target, word)
@@ -107,7 +90,7 @@ func TestInCluster(t *testing.T) {
 	for container, unset := range map[string]string{"app": "env -u KUBECONFIG ", "own": ""} {
 		output, err := execute(t, pod, container, "", "sh", "-c", unset+"kubectl auth whoami -o jsonpath='{.status.userInfo.username}'")
 		require.NoError(t, err, output)
-		assert.Equal(t, "system:serviceaccount:"+who.account.Namespace+":"+who.account.Name, output)
+		assert.Equal(t, "system:serviceaccount:"+who.Account.Namespace+":"+who.Account.Name, output)
 	}
 
 	require.NoError(t, syscall.Kill(processOf(t, pod, "connector-proxy"), syscall.SIGKILL))
@@ -147,20 +130,6 @@ func reach(t *testing.T, pod *corev1.Pod, there, word string) {
 		require.NoError(t, err, "%s", output)
 		assert.Equal(t, "says "+word+"\n", string(output))
 	})
-}
-
-// processOf is a process of a container, as this machine knows it.
-func processOf(t *testing.T, pod *corev1.Pod, container string) int {
-	t.Helper()
-	var id string
-	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
-		if status.Name == container {
-			id = status.ContainerID
-		}
-	}
-	pid, err := cluster.ContainerProcess(id)
-	require.NoError(t, err, container)
-	return pid
 }
 
 // inPlaceOf is a program of this machine where a container is: in its network, with

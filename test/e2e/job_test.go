@@ -21,13 +21,13 @@ func TestJobUsesAnotherCluster(t *testing.T) {
 	t.Parallel()
 	namespace := newNamespace(t)
 	pipeline := newIdentity(t, target, "view")
-	token := pipeline.token(t)
+	token := pipeline.Token(t)
 	newConnector(t, namespace, clusters.Target.Address, clusters.Target.CA, token)
 
 	// The target has no node, so its Pod stays Pending; what counts is that it
 	// is listed here.
 	there := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Name: "only-in-the-target", Namespace: pipeline.account.Namespace},
+		ObjectMeta: metav1.ObjectMeta{Name: "only-in-the-target", Namespace: pipeline.Account.Namespace},
 		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "none"}}},
 	}
 	create(t, target, there)
@@ -81,7 +81,7 @@ func TestJobUsesAnotherCluster(t *testing.T) {
 func TestFailingJobKeepsItsExitCode(t *testing.T) {
 	t.Parallel()
 	namespace := newNamespace(t)
-	newConnector(t, namespace, clusters.Target.Address, clusters.Target.CA, newIdentity(t, target, "view").token(t))
+	newConnector(t, namespace, clusters.Target.Address, clusters.Target.CA, newIdentity(t, target, "view").Token(t))
 	job := &batchv1.Job{
 		ObjectMeta: metav1.ObjectMeta{Name: "fail", Namespace: namespace},
 		Spec: batchv1.JobSpec{

@@ -95,7 +95,7 @@ func TestClients(t *testing.T) {
 	pod.Annotations = nil
 	create(t, home, pod)
 	pod = awaitPod(t, pod, "running", running)
-	sidecar := startLocalSidecar(t, newIdentity(t, home, "cluster-admin").token(t))
+	sidecar := startLocalSidecar(t, newIdentity(t, home, "cluster-admin").Token(t))
 
 	python := func(context string) *exec.Cmd {
 		// Debian's, whatever else is in the PATH.

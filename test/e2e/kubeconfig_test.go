@@ -22,7 +22,7 @@ func TestSeveralConnectors(t *testing.T) {
 		"here":   newIdentity(t, home, "view"),
 	}
 	for name, identity := range people {
-		secret := tokenSecret(namespace, identity.token(t))
+		secret := tokenSecret(namespace, identity.Token(t))
 		secret.Name = name
 		c := connectorObject(namespace, clusters.Target.Address)
 		ca := clusters.Target.CA
@@ -50,7 +50,7 @@ func TestSeveralConnectors(t *testing.T) {
 		for _, context := range []string{name, name + "-localhost"} {
 			output, err := execute(t, pod, "app", "", "kubectl", "--context="+context, "auth", "whoami", "-o", "jsonpath={.status.userInfo.username}")
 			require.NoError(t, err, output)
-			assert.Equal(t, "system:serviceaccount:"+identity.account.Namespace+":"+identity.account.Name, output, context)
+			assert.Equal(t, "system:serviceaccount:"+identity.Account.Namespace+":"+identity.Account.Name, output, context)
 		}
 	}
 	// A context's credentials open no other connector.

@@ -136,7 +136,7 @@ func preparing(namespace string) *corev1.Pod {
 // the Pod works.
 func TestOtherWebhooksAndWorkingPods(t *testing.T) {
 	t.Parallel()
-	token := newIdentity(t, target, "view").token(t)
+	token := newIdentity(t, target, "view").Token(t)
 	for name, tc := range map[string]struct {
 		mutate mutator
 		pod    func(namespace string) *corev1.Pod

@@ -63,7 +63,7 @@ func (w *way) answerTo(t *testing.T, method, path, body string) (code int, text 
 func TestTargetRestarts(t *testing.T) {
 	ways, _ := waysTo(t, clusters.Target)
 	namespace := newNamespace(t)
-	newConnector(t, namespace, clusters.Target.Address, clusters.Target.CA, newIdentity(t, target, "view").token(t))
+	newConnector(t, namespace, clusters.Target.Address, clusters.Target.CA, newIdentity(t, target, "view").Token(t))
 	watched := makeNamespace(t, target, nil)
 	path := "/api/v1/namespaces/" + watched + "/configmaps"
 	pod := sleeper(namespace)

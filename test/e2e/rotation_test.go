@@ -59,7 +59,7 @@ func TestRotation(t *testing.T) {
 	namespace := newNamespace(t)
 	// The cluster that has a node.
 	first, second := newIdentity(t, home, "edit"), newIdentity(t, home, "edit")
-	old, revoke := first.revocable(t)
+	old, revoke := first.Revocable(t)
 	newConnector(t, namespace, clusters.Home.Address, clusters.Home.CA, old)
 	pod := sleeper(namespace)
 	watched, other := makeNamespace(t, home, nil), server(t)
@@ -82,20 +82,20 @@ func TestRotation(t *testing.T) {
 	}
 	seen("before")
 	for _, context := range contexts {
-		require.Contains(t, whoami(t, pod, context), first.account.Namespace)
+		require.Contains(t, whoami(t, pod, context), first.Account.Namespace)
 	}
 
 	var secret corev1.Secret
 	require.NoError(t, home.Get(t.Context(), types.NamespacedName{Namespace: namespace, Name: "k8s-secret"}, &secret))
-	secret.Data[connector.SecretKeyToken] = []byte(second.token(t))
+	secret.Data[connector.SecretKeyToken] = []byte(second.Token(t))
 	require.NoError(t, home.Update(t.Context(), &secret))
 	// Every call on the way works: the old token is valid until the new one has
 	// arrived.
-	eventually(t, func() bool { return strings.Contains(whoami(t, pod, "k8s"), second.account.Namespace) },
+	eventually(t, func() bool { return strings.Contains(whoami(t, pod, "k8s"), second.Account.Namespace) },
 		"the new token does not reach the Pod")
 	revoke()
 	for _, context := range contexts {
-		require.Contains(t, whoami(t, pod, context), second.account.Namespace)
+		require.Contains(t, whoami(t, pod, context), second.Account.Namespace)
 	}
 	seen("after")
 	assertNoRestart(t, pod)
@@ -108,14 +108,14 @@ func TestCAAndAddressChange(t *testing.T) {
 	namespace := newNamespace(t)
 	account := newIdentity(t, target, "view")
 	old, ca := newGateway(t, clusters.Target, "/old")
-	newConnector(t, namespace, old.address, []byte(ca), account.token(t))
+	newConnector(t, namespace, old.address, []byte(ca), account.Token(t))
 	pod := sleeper(namespace)
 	create(t, home, pod)
 	pod = awaitPod(t, pod, "running", running)
 	works := func() bool {
 		for _, context := range contexts {
 			output, err := execute(t, pod, "app", "", "kubectl", "--context="+context, "auth", "whoami")
-			if err != nil || !strings.Contains(output, account.account.Namespace) {
+			if err != nil || !strings.Contains(output, account.Account.Namespace) {
 				return false
 			}
 		}

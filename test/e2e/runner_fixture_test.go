@@ -39,8 +39,8 @@ func newTeamIn(t *testing.T, namespace string) *team {
 	t.Helper()
 	require.NoError(t, loadSampleImage())
 	there := newIdentity(t, target, "view")
-	user := "system:serviceaccount:" + there.account.Namespace + ":" + there.account.Name
-	made := &team{namespace: namespace, token: there.token(t), user: user}
+	user := "system:serviceaccount:" + there.Account.Namespace + ":" + there.Account.Name
+	made := &team{namespace: namespace, token: there.Token(t), user: user}
 	newConnector(t, made.namespace, clusters.Target.Address, clusters.Target.CA, made.token)
 	return made
 }

@@ -43,7 +43,7 @@ func TestSidecarProcess(t *testing.T) {
 	t.Parallel()
 	namespace := newNamespace(t)
 	account := newIdentity(t, target, "view")
-	newConnector(t, namespace, clusters.Target.Address, clusters.Target.CA, account.token(t))
+	newConnector(t, namespace, clusters.Target.Address, clusters.Target.CA, account.Token(t))
 	pod := sleeper(namespace)
 	create(t, home, pod)
 	pod = awaitPod(t, pod, "running", running)
@@ -85,7 +85,7 @@ func TestSidecarProcess(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, before, after)
 	for _, context := range contexts {
-		assert.Contains(t, whoami(t, pod, context), account.account.Namespace)
+		assert.Contains(t, whoami(t, pod, context), account.Account.Namespace)
 	}
 	assert.Zero(t, pod.Status.ContainerStatuses[0].RestartCount, "of the app")
 }
@@ -108,7 +108,7 @@ func patchWebhook(t *testing.T, argument string) {
 // metrics of its sidecar, where the Pod says.
 func TestSidecarMetrics(t *testing.T) {
 	namespace := newNamespace(t)
-	token := newIdentity(t, target, "view").token(t)
+	token := newIdentity(t, target, "view").Token(t)
 	newConnector(t, namespace, clusters.Target.Address, clusters.Target.CA, token)
 	prometheus := server(t)
 	patchWebhook(t, "--sidecar-metrics-port=17446")

@@ -17,7 +17,7 @@ import (
 func TestStreams(t *testing.T) {
 	t.Parallel()
 	namespace := newNamespace(t)
-	newConnector(t, namespace, clusters.Home.Address, clusters.Home.CA, newIdentity(t, home, "cluster-admin").token(t))
+	newConnector(t, namespace, clusters.Home.Address, clusters.Home.CA, newIdentity(t, home, "cluster-admin").Token(t))
 	other := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: "other", Namespace: namespace},
 		Spec: corev1.PodSpec{

@@ -37,7 +37,7 @@ type scene struct {
 
 func newScene(t *testing.T) *scene {
 	t.Helper()
-	s := &scene{t: t, token: newIdentity(t, target, "view").token(t)}
+	s := &scene{t: t, token: newIdentity(t, target, "view").Token(t)}
 	s.namespace = s.newNamespace(map[string]string{v1alpha1.LabelInjection: v1alpha1.InjectionEnabled})
 	secret := func(name, secretType, key, token, ca string) {
 		object := &corev1.Secret{

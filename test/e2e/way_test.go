@@ -33,7 +33,7 @@ func waysTo(t *testing.T, api *cluster.API) ([]*way, *localSidecar) {
 	if api == clusters.Home {
 		admin = home
 	}
-	token := newIdentity(t, admin, "cluster-admin").token(t)
+	token := newIdentity(t, admin, "cluster-admin").Token(t)
 	sidecar := startSidecar(t, api.Address, api.CA, token)
 	ways := []*way{newWay(t, "direct", &rest.Config{
 		Host: api.Address, BearerToken: token, TLSClientConfig: rest.TLSClientConfig{CAData: api.CA},
