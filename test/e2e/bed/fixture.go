@@ -23,6 +23,7 @@ import (
 const (
 	// Patience bounds every wait; nothing is measured with it.
 	Patience = 2 * time.Minute
+	// Interval is how long a wait waits before it looks again.
 	Interval = 200 * time.Millisecond
 )
 
