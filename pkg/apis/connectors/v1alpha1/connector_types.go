@@ -28,8 +28,10 @@ type Connector struct {
 	// Spec is what the owner of the Connector wants.
 	Spec ConnectorSpec `json:"spec"`
 	// Status is what the controller found out. It never holds a byte of the
-	// Secret.
+	// Secret. Fields of the published API that are not here are accepted and mean
+	// nothing.
 	// +optional
+	// +kubebuilder:pruning:PreserveUnknownFields
 	Status ConnectorStatus `json:"status,omitempty"`
 }
 
@@ -44,6 +46,8 @@ type ConnectorList struct {
 }
 
 // ConnectorSpec is what the owner of a Connector wants.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.addressExtensions) || !self.addressExtensions.exists(e, e.value == self.address)",message="must be other addresses than spec.address",fieldPath=".addressExtensions"
 type ConnectorSpec struct {
 	// ConnectorClassName is the name of the ConnectorClass: k8s for a Kubernetes
 	// cluster.
@@ -100,6 +104,8 @@ type AddressExtension struct {
 	// Value is an http or https URL.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="isURL(self) && url(self).getScheme() in ['http', 'https'] && url(self).getHostname() != ''",message="must be an http or https URL, as in https://api.example.com"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^[^/?#]*//[^/?#]*@')",message="must not carry user info; credentials belong into the Secret"
 	Value string `json:"value"`
 }
 
@@ -144,6 +150,7 @@ type ConnectorStatus struct {
 	// +optional
 	// +listType=map
 	// +listMapKey=type
+	// +kubebuilder:validation:items:XPreserveUnknownFields
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 	// Proxy is where a Pod that uses the Connector finds its proxy; absent if the
 	// sidecar cannot serve it.
@@ -191,6 +198,7 @@ type ConnectorConsumers struct {
 type ConnectorProxy struct {
 	// HTTPAddress is the address of the HTTP proxy.
 	// +optional
+	// +kubebuilder:pruning:PreserveUnknownFields
 	HTTPAddress *ProxyAddress `json:"httpAddress,omitempty"`
 }
 

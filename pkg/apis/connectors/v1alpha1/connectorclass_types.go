@@ -23,8 +23,10 @@ type ConnectorClass struct {
 
 	// Spec is what the class is.
 	Spec ConnectorClassSpec `json:"spec"`
-	// Status is what the controller made of it.
+	// Status is what the controller made of it. Fields of the published API that
+	// are not here are accepted and mean nothing.
 	// +optional
+	// +kubebuilder:pruning:PreserveUnknownFields
 	Status ConnectorClassStatus `json:"status,omitempty"`
 }
 
@@ -39,6 +41,8 @@ type ConnectorClassList struct {
 }
 
 // ConnectorClassSpec is what a class is.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.authProbes) || self.authProbes.all(p, has(self.auth) && has(self.auth.types) && self.auth.types.exists(t, t.name == p.authName))",message="authName must be the name of one of spec.auth.types",fieldPath=".authProbes"
 type ConnectorClassSpec struct {
 	// Address says what spec.address of a Connector is.
 	// +optional
@@ -77,6 +81,7 @@ type ConnectorClassSpec struct {
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:XValidation:rule="self.map(c, has(c.data) ? c.data.map(k, size(k) + size(c.data[k])).sum() : 0).sum() <= 262144",message="the data of all configurations together must not have more than 262144 characters, because a class must fit into etcd"
 	Configurations []Configuration `json:"configurations,omitempty"`
 	// Proxy is where the shared proxy of the class is. It is accepted so that
 	// published classes apply, and not used: the proxy is the sidecar in the Pod.
@@ -120,6 +125,8 @@ type ParamSpec struct {
 }
 
 // ParamConstraints say which values a parameter may have.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.default) || !has(self.enum) || size(self.enum) == 0 || self.default in self.enum",message="must be one of the values in enum",fieldPath=".default"
 type ParamConstraints struct {
 	// Type of the value: string, which is also what it is if nothing is said.
 	// +optional
@@ -128,11 +135,13 @@ type ParamConstraints struct {
 	// Default is the value if a Connector gives none. Without it the parameter is
 	// required.
 	// +optional
-	Default *apiextensionsv1.JSON `json:"default,omitempty"`
+	// +kubebuilder:validation:MaxLength=4096
+	Default *string `json:"default,omitempty"`
 	// Enum are the values that are allowed. If there are none, all are.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MaxLength=253
 	Enum []string `json:"enum,omitempty"`
 	// Description for people.
 	// +optional
@@ -181,7 +190,7 @@ type AuthType struct {
 	// +optional
 	// +listType=map
 	// +listMapKey=name
-	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:MaxItems=32
 	Params []ParamSpec `json:"params,omitempty"`
 	// DisplayName for people.
 	// +optional
@@ -231,7 +240,7 @@ type AuthProbe struct {
 	// +optional
 	// +listType=map
 	// +listMapKey=name
-	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:MaxItems=32
 	Params []ParamSpec `json:"params,omitempty"`
 	// Probe is the question.
 	// +optional
@@ -247,6 +256,7 @@ type HTTPProbe struct {
 	// address is not put before it.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=4096
+	// +kubebuilder:validation:XValidation:rule="self.startsWith('/') || self.startsWith('{{')",message="must begin with / or with a template, as in /livez or {{ .Connector.Spec.Address }}"
 	Path string `json:"path"`
 	// Method is GET, the default, or POST, which has no body.
 	// +optional
@@ -281,6 +291,7 @@ type HTTPHeader struct {
 	// Name of the header.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[-!#$%&\\x27*+.^_\\x60|~0-9A-Za-z]+$')",message="must be the name of a header, of letters, digits and -, as in Authorization"
 	Name string `json:"name"`
 	// Value of the header, a Go template.
 	// +kubebuilder:validation:MaxLength=4096
@@ -316,10 +327,12 @@ type Configuration struct {
 	// +optional
 	// +listType=map
 	// +listMapKey=name
-	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:MaxItems=32
 	Params []ParamSpec `json:"params,omitempty"`
 	// Data are the files by their names. Each is a Go template.
 	// +optional
+	// +kubebuilder:validation:MaxProperties=32
+	// +kubebuilder:validation:XValidation:rule="self.all(k, size(k) <= 253 && k.matches('^[-._a-zA-Z0-9]+$') && k != '.' && !k.startsWith('..'))",message="names of files have at most 253 letters, digits and . _ -, and do not begin with .."
 	Data map[string]string `json:"data,omitempty"`
 	// Annotations are for other programs.
 	// +optional
@@ -336,6 +349,7 @@ type ConnectorClassStatus struct {
 	// +optional
 	// +listType=map
 	// +listMapKey=type
+	// +kubebuilder:validation:items:XPreserveUnknownFields
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 	// Connectors is how many Connectors are of this class, counted at most once in
 	// 30 seconds.

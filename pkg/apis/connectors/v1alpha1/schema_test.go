@@ -1,6 +1,7 @@
 package v1alpha1_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -10,7 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
 
 	"github.com/kube-connector/kube-connector/pkg/apis/connectors/v1alpha1"
 )
@@ -30,6 +30,15 @@ func valid() *v1alpha1.Connector {
 	}
 }
 
+// extensions are address extensions, by their names and values in turn.
+func extensions(pairs ...string) func(*v1alpha1.Connector) {
+	return func(c *v1alpha1.Connector) {
+		for pair := range slices.Chunk(pairs, 2) {
+			c.Spec.AddressExtensions = append(c.Spec.AddressExtensions, v1alpha1.AddressExtension{Name: pair[0], Value: pair[1]})
+		}
+	}
+}
+
 func TestConnectorSchema(t *testing.T) {
 	for name, tc := range map[string]struct {
 		change func(*v1alpha1.Connector)
@@ -43,7 +52,14 @@ func TestConnectorSchema(t *testing.T) {
 		"a CA":              {change: func(c *v1alpha1.Connector) { c.Spec.CACertSecretRef = &corev1.ObjectReference{Name: "ca"} }},
 		"params":            {change: func(c *v1alpha1.Connector) { c.Spec.Params = []v1alpha1.Param{{Name: "a"}, {Name: "b", Value: "c"}} }},
 		"address extensions": {change: func(c *v1alpha1.Connector) {
-			c.Spec.AddressExtensions = []v1alpha1.AddressExtension{{Name: "a", Value: "http://b"}}
+			c.Spec.AddressExtensions = []v1alpha1.AddressExtension{{Name: "a", Value: "http://b"}, {Name: "c", Value: "https://[::1]:1/d?e#f"}}
+		}},
+		"the longest list of address extensions": {change: func(c *v1alpha1.Connector) {
+			for i := range 16 {
+				c.Spec.AddressExtensions = append(c.Spec.AddressExtensions, v1alpha1.AddressExtension{
+					Name: strings.Repeat("n", 252) + string(rune('a'+i)), Value: "https://" + strings.Repeat("a", 1016),
+				})
+			}
 		}},
 
 		"name too long": {
@@ -68,7 +84,59 @@ func TestConnectorSchema(t *testing.T) {
 		"a parameter twice": {
 			change: func(c *v1alpha1.Connector) { c.Spec.Params = []v1alpha1.Param{{Name: "a"}, {Name: "a"}} },
 			field:  "spec.params[1]",
-			want:   "Duplicate value",
+			want:   `Duplicate value: {"name":"a"}`,
+		},
+		"a parameter of the authentication twice": {
+			change: func(c *v1alpha1.Connector) { c.Spec.Auth.Params = []v1alpha1.Param{{Name: "a"}, {Name: "a"}} },
+			field:  "spec.auth.params[1]",
+			want:   `Duplicate value: {"name":"a"}`,
+		},
+		"a parameter too long": {
+			change: func(c *v1alpha1.Connector) {
+				c.Spec.Params = []v1alpha1.Param{{Name: "a", Value: strings.Repeat("a", 4097)}}
+			},
+			field: "spec.params[0].value",
+			want:  "may not be more than 4096 bytes",
+		},
+		"an address extension twice": {
+			change: extensions("a", "http://b", "a", "http://c"),
+			field:  "spec.addressExtensions[1]",
+			want:   `Duplicate value: {"name":"a"}`,
+		},
+		"an address extension without a name": {
+			change: extensions("", "http://b"),
+			field:  "spec.addressExtensions[0].name",
+			want:   "should be at least 1 chars long",
+		},
+		"an address extension without a value": {
+			change: extensions("a", ""),
+			field:  "spec.addressExtensions[0].value",
+			want:   "should be at least 1 chars long",
+		},
+		"an address extension that is no URL": {
+			change: extensions("a", "api.example.com"),
+			field:  "spec.addressExtensions[0].value",
+			want:   "must be an http or https URL, as in https://api.example.com",
+		},
+		"an address extension of another scheme": {
+			change: extensions("a", "ftp://b"),
+			field:  "spec.addressExtensions[0].value",
+			want:   "must be an http or https URL, as in https://api.example.com",
+		},
+		"an address extension without a host": {
+			change: extensions("a", "https:///b"),
+			field:  "spec.addressExtensions[0].value",
+			want:   "must be an http or https URL, as in https://api.example.com",
+		},
+		"an address extension with user info": {
+			change: extensions("a", "https://user:secret@b"),
+			field:  "spec.addressExtensions[0].value",
+			want:   "must not carry user info; credentials belong into the Secret",
+		},
+		"an address extension that is the address": {
+			change: extensions("a", "http://b", "c", "https://192.168.1.100:6443"),
+			field:  "spec.addressExtensions",
+			want:   "must be other addresses than spec.address",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -85,42 +153,6 @@ func TestConnectorSchema(t *testing.T) {
 	}
 }
 
-// Manifests of the published API apply with kubectl's strict validation, fields
-// included that this implementation makes no use of.
-func TestPublishedManifestsApply(t *testing.T) {
-	for _, manifest := range []string{`
-apiVersion: connectors.alauda.io/v1alpha1
-kind: ConnectorClass
-metadata: {name: k8s}
-spec:
-  address: {type: string}
-  auth:
-    types:
-    - {name: bearerTokenAuth, secretType: connectors.cpaas.io/bearer-token, optional: true}
-`, `
-apiVersion: connectors.alauda.io/v1alpha1
-kind: Connector
-metadata:
-  name: k8s-connector
-  namespace: default
-  annotations: {cpaas.io/description: a cluster}
-spec:
-  connectorClassName: k8s
-  address: https://192.168.1.100:6443
-  addressExtensions: [{name: other, value: "https://192.168.1.101:6443"}]
-  auth:
-    name: bearerTokenAuth
-    secretRef: {apiVersion: v1, kind: Secret, name: k8s-secret, namespace: default, uid: "", resourceVersion: "", fieldPath: ""}
-    params: []
-  params: []
-  caCertSecretRef: {name: k8s-ca}
-`} {
-		object := &unstructured.Unstructured{}
-		require.NoError(t, yaml.Unmarshal([]byte(manifest), &object.Object))
-		require.NoError(t, api.Create(t.Context(), object, client.DryRunAll, client.FieldValidation(metav1.FieldValidationStrict)))
-	}
-}
-
 func TestUnknownFieldsAreRefused(t *testing.T) {
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(valid())
 	require.NoError(t, err)
@@ -129,19 +161,4 @@ func TestUnknownFieldsAreRefused(t *testing.T) {
 	require.NoError(t, unstructured.SetNestedField(object.Object, "x", "spec", "nonsense"))
 	err = api.Create(t.Context(), object, client.DryRunAll, client.FieldValidation(metav1.FieldValidationStrict))
 	require.ErrorContains(t, err, `unknown field "spec.nonsense"`)
-}
-
-func TestClassSchema(t *testing.T) {
-	class := func(types ...v1alpha1.AuthType) *v1alpha1.ConnectorClass {
-		return &v1alpha1.ConnectorClass{
-			ObjectMeta: metav1.ObjectMeta{Name: "other"},
-			Spec:       v1alpha1.ConnectorClassSpec{Auth: &v1alpha1.ClassAuth{Types: types}},
-		}
-	}
-	require.NoError(t, api.Create(t.Context(), class(), client.DryRunAll))
-	require.NoError(t, api.Create(t.Context(), class(v1alpha1.AuthType{Name: "a", SecretType: "b"}), client.DryRunAll))
-	require.ErrorContains(t, api.Create(t.Context(), class(v1alpha1.AuthType{Name: "a"}), client.DryRunAll), "spec.auth.types[0].secretType")
-	require.ErrorContains(t, api.Create(t.Context(), class(v1alpha1.AuthType{SecretType: "b"}), client.DryRunAll), "spec.auth.types[0].name")
-	twice := v1alpha1.AuthType{Name: "a", SecretType: "b"}
-	require.ErrorContains(t, api.Create(t.Context(), class(twice, twice), client.DryRunAll), "Duplicate value")
 }
