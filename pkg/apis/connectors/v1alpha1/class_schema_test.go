@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -16,7 +17,7 @@ import (
 // validClass is a ConnectorClass with one of everything; a test breaks one thing
 // of it.
 func validClass() *v1alpha1.ConnectorClass {
-	value := "a"
+	value := apiextensionsv1.JSON{Raw: []byte(`"a"`)}
 	param := []v1alpha1.ParamSpec{{
 		Name: "param", ParamConstraints: v1alpha1.ParamConstraints{Type: v1alpha1.ParamTypeString, Default: &value, Enum: []string{"a", "b"}},
 	}}
@@ -167,10 +168,11 @@ func largest(s *v1alpha1.ConnectorClassSpec) {
 	for i := range 64 {
 		enum = append(enum, name(i))
 	}
+	last := apiextensionsv1.JSON{Raw: fmt.Appendf(nil, "%q", enum[63])}
 	params := func(n int) []v1alpha1.ParamSpec {
 		var specs []v1alpha1.ParamSpec
 		for i := range n {
-			specs = append(specs, v1alpha1.ParamSpec{Name: fmt.Sprint(i), ParamConstraints: v1alpha1.ParamConstraints{Default: &enum[63], Enum: enum}})
+			specs = append(specs, v1alpha1.ParamSpec{Name: fmt.Sprint(i), ParamConstraints: v1alpha1.ParamConstraints{Default: &last, Enum: enum}})
 		}
 		return specs
 	}

@@ -135,8 +135,10 @@ type ParamConstraints struct {
 	// Default is the value if a Connector gives none. Without it the parameter is
 	// required.
 	// +optional
+	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=4096
-	Default *string `json:"default,omitempty"`
+	Default *apiextensionsv1.JSON `json:"default,omitempty"`
 	// Enum are the values that are allowed. If there are none, all are.
 	// +optional
 	// +listType=atomic

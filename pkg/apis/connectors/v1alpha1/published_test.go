@@ -82,7 +82,7 @@ func TestWhatIsNotPublishedIsRefused(t *testing.T) {
 		"a header's value":  {"ConnectorClass", `{livenessProbe: {http: {path: /, httpHeaders: [{name: a}]}}}`, "spec.livenessProbe.http.httpHeaders[0].value: Required value"},
 		"another method":    {"ConnectorClass", `{livenessProbe: {http: {path: /, method: HEAD}}}`, `supported values: "GET", "POST"`},
 		"an unknown field":  {"ConnectorClass", `{livenessProbe: {tcp: {port: 80}}}`, `unknown field "spec.livenessProbe.tcp"`},
-		"an unknown field ": {"Connector", `{connectorClassName: a, address: "https://a", adress: b}`, `unknown field "spec.adress"`},
+		"an unknown field ": {"Connector", `{connectorClassName: a, address: "https://a", adresses: b}`, `unknown field "spec.adresses"`},
 		"no value":          {"Connector", `{connectorClassName: a, address: "https://a", params: [{name: b}]}`, "spec.params[0].value: Required value"},
 	} {
 		t.Run(name, func(t *testing.T) {

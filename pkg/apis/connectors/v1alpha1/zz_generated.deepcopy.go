@@ -629,8 +629,8 @@ func (in *ParamConstraints) DeepCopyInto(out *ParamConstraints) {
 	*out = *in
 	if in.Default != nil {
 		in, out := &in.Default, &out.Default
-		*out = new(string)
-		**out = **in
+		*out = new(apiextensionsv1.JSON)
+		(*in).DeepCopyInto(*out)
 	}
 	if in.Enum != nil {
 		in, out := &in.Enum, &out.Enum
