@@ -47,6 +47,9 @@ func (in inputs) fingerprint() [sha256.Size]byte {
 // no token or the target was not alive.
 type outcome struct {
 	liveness, auth error
+	// user is whom the target takes the owner of the token for, and version what it
+	// says it is; empty if it says neither.
+	user, version string
 }
 
 func (o outcome) ok() bool { return o.liveness == nil && o.auth == nil }
