@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"maps"
 	"slices"
 )
 
@@ -70,6 +71,14 @@ func (b *Bundle) Add(text []byte) error {
 		return ErrNoCertificate
 	}
 	return problem
+}
+
+// Join adds the certificates of another bundle.
+func (b *Bundle) Join(other *Bundle) {
+	if b.certificates == nil {
+		b.certificates = make(map[[sha256.Size]byte]*x509.Certificate, len(other.certificates))
+	}
+	maps.Copy(b.certificates, other.certificates)
 }
 
 // Len is the number of different certificates.

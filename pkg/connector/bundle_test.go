@@ -29,6 +29,12 @@ func TestBundleIsInNormalForm(t *testing.T) {
 	require.NotContains(t, string(a.PEM()), "note")
 	require.Len(t, a.Certificates(), 2)
 
+	var joined connector.Bundle
+	joined.Join(&connector.Bundle{})
+	joined.Join(&a)
+	joined.Join(&b)
+	require.Equal(t, string(a.PEM()), string(joined.PEM()))
+
 	var again connector.Bundle
 	require.NoError(t, again.Add(a.PEM()))
 	require.Equal(t, string(a.PEM()), string(again.PEM()))
