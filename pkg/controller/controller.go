@@ -66,5 +66,5 @@ func Add(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	if err != nil {
 		return fmt.Errorf("adding the controller of Connectors: %w", err)
 	}
-	return nil
+	return addConsumers(ctx, mgr, options.Schedule.Consumers)
 }

@@ -90,7 +90,7 @@ func runTests(m *testing.M) (code int, err error) {
 		schedule controller.Schedule
 	}{
 		{&patient, controller.Schedule{Ready: never, Failing: never, FailingFor: never, Failed: never}},
-		{&eager, controller.Schedule{Ready: 200 * time.Millisecond, Failing: 200 * time.Millisecond, FailingFor: never, Failed: never}},
+		{&eager, controller.Schedule{Ready: 200 * time.Millisecond, Failing: 200 * time.Millisecond, FailingFor: never, Failed: never, Consumers: writesApart}},
 	} {
 		started, stop, err := startSite(s.schedule)
 		if stop != nil {

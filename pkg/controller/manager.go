@@ -36,6 +36,7 @@ func ManagerOptions() (ctrl.Options, error) {
 			ByObject: map[client.Object]cache.ByObject{
 				&corev1.Secret{}:    {Transform: onlyIdentity},
 				&corev1.ConfigMap{}: {Label: labels.NewSelector().Add(*ofConnectors)},
+				&corev1.Pod{}:       injectedPods(),
 			},
 		},
 		Client: client.Options{

@@ -16,6 +16,8 @@ type Schedule struct {
 	FailingFor time.Duration
 	// Failed is the period after that.
 	Failed time.Duration
+	// Consumers is the least time between two writes of status.consumers.
+	Consumers time.Duration
 }
 
 // DefaultSchedule is the schedule that the controller runs by.
@@ -25,6 +27,7 @@ func DefaultSchedule() Schedule {
 		Failing:    10 * time.Second,
 		FailingFor: 5 * time.Minute,
 		Failed:     time.Minute,
+		Consumers:  30 * time.Second,
 	}
 }
 
