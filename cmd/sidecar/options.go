@@ -47,9 +47,9 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("sidecar run", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	flags.Var(&o.connectors, "connector", "a connector to serve, as `namespace/name=address`; repeatable, the first is the current context")
+	flags.Var(&o.connectors, "connector", "a connector to serve, as `namespace/name=address`; repeatable, the first is the current context. The address is what clients ask for; where requests go, the file address says")
 	flags.StringVar(&o.credentialsDir, "credentials-dir", "/var/run/connector-proxy/credentials", "where <namespace>/<name>/{token,ca.crt,address,seal} are")
-	flags.BoolVar(&o.unsealed, "unsealed", false, "take ca.crt and address without a seal: outside of Pods, where only the owner of the token can write them")
+	flags.BoolVar(&o.unsealed, "unsealed", false, "take ca.crt and address without a seal, and without an address that of --connector: outside of Pods, where only the owner of the token can write them")
 	flags.StringVar(&o.stateDir, "state-dir", stateDir, "where the CA and the temporary token are kept; for nobody else to see")
 	flags.Var(&o.kubeconfigs, "kubeconfig", "a kubeconfig to write, as `path[=namespace/name,...]`: of all connectors or of those, the first is the current context; repeatable (default "+defaultKubeconfig+")")
 	flags.TextVar(&o.kubeconfigMode, "kubeconfig-mode", kubeconfig.ModeProxy, "which contexts are current: proxy or localhost, for clients that ignore proxy-url")
@@ -72,6 +72,8 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 // check is what no single flag can tell.
 func (o *options) check() error {
 	switch {
+	case o.unsealed && inPod():
+		return errors.New("--unsealed: is for outside of Pods; in a Pod whoever made it would say where the token goes")
 	case len(o.connectors) == 0:
 		return errors.New("no connector: give --connector=<namespace>/<name>=<address> at least once")
 	case o.proxyPort == 0 || o.proxyPort > 65535:

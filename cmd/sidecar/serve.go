@@ -41,11 +41,13 @@ func runServe(ctx context.Context, args []string, stderr io.Writer) error {
 // exec: what he says must not decide where a token goes. The kubelet starts
 // the real one as the first process.
 func refuseExec() error {
-	if os.Getenv("KUBERNETES_SERVICE_HOST") != "" && os.Getpid() != 1 {
+	if inPod() && os.Getpid() != 1 {
 		return errors.New("run is for the container's own entrypoint only: in a Pod it has to be process 1, and neither exec nor shareProcessNamespace is supported")
 	}
 	return nil
 }
+
+func inPod() bool { return os.Getenv("KUBERNETES_SERVICE_HOST") != "" }
 
 func serve(ctx context.Context, o options, log *slog.Logger) error {
 	// First: nothing else can fail for a reason outside this container.

@@ -74,15 +74,3 @@ func TestUnknownHostIsNotARefusal(t *testing.T) {
 	assert.Contains(t, message, "the host of no-such-host.invalid:443 ")
 	assert.NotContains(t, message, "refused")
 }
-
-// Before the controller has written the ConfigMap there is no CA, which is not
-// the fault of the Connector.
-func TestMissingCAIsToldFromAWrongOne(t *testing.T) {
-	up := newUpstream(t, ok)
-	const late, wrong = "has not arrived in this Pod", "caCertSecretRef of the Connector should hold the CA"
-	src := newSource(&credential.Snapshot{Token: realToken})
-	r := start(t, up.address(t, ""), src)
-	assert.Contains(t, statusOf(t, r.get(t, "/api")).Message, late)
-	src.set(&credential.Snapshot{Token: realToken, Address: up.address(t, "")})
-	assert.Contains(t, statusOf(t, r.get(t, "/api")).Message, wrong)
-}

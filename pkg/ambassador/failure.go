@@ -42,9 +42,6 @@ func explain(err error, up *upstream) (refusal *statusError, unreachable bool) {
 		network  net.Error
 	)
 	switch {
-	case errors.As(err, &unknown) && up.snapshot.CA == "" && up.snapshot.Address.IsZero():
-		// Pods may start before the controller has seen their Connector.
-		return badGateway(fmt.Sprintf("the CA of the Connector has not arrived in this Pod, so the certificate of %s%s is not trusted; if this does not pass within two minutes, look at the status of the Connector", server, issuer(unknown.Cert))), true
 	case errors.As(err, &unknown):
 		return badGateway(fmt.Sprintf("the certificate of %s is signed by an unknown authority%s; caCertSecretRef of the Connector should hold the CA", server, issuer(unknown.Cert))), true
 	case errors.As(err, &hostname):

@@ -42,7 +42,7 @@ func TestUntrustedServerGetsNoToken(t *testing.T) {
 				message string
 			}{
 				"unknown authority": {up.URL, otherCA, "unknown authority"},
-				"no CA at all":      {up.URL, "", "has not arrived in this Pod"},
+				"no CA at all":      {up.URL, "", "unknown authority"},
 				"another name":      {strings.Replace(up.URL, "127.0.0.1", "localhost", 1), up.ca, "is not for that name"},
 			} {
 				t.Run(name, func(t *testing.T) {

@@ -32,7 +32,8 @@ func (Token) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 // together: a token is never combined with the address of another Snapshot. It
 // must not be modified.
 type Snapshot struct {
-	// Address is the current address, zero if none was delivered.
+	// Address is the current address, zero if none was delivered, which a sealed
+	// Directory takes for no token.
 	Address connector.Address
 	// CA is a PEM bundle to trust besides the system's roots. It may be empty.
 	CA string

@@ -22,9 +22,9 @@ type Directory struct {
 }
 
 // NewDirectory returns the Directory at root. It reads nothing yet, and root
-// need not exist. If it is sealed, ca.crt and address count only with a seal
-// that was made with the token (connector.Seal): so it must be wherever others
-// than the owner of the token may write them.
+// need not exist. If it is sealed, there is no token without an address and a
+// seal that was made with the token (connector.Seal): so it must be wherever
+// others than the owner of the token may say where it goes.
 func NewDirectory(root string, sealed bool, log *slog.Logger) *Directory {
 	return &Directory{root: root, sealed: sealed, log: log}
 }
@@ -73,10 +73,6 @@ func (s *fileSource) Reload() *Snapshot {
 	next, err := s.read()
 	old := s.current.Load()
 	switch {
-	case err == nil && s.sealed && delivered(old) && !delivered(next) && next.Token == old.Token:
-		// What was sealed with this token stays good.
-		s.report("the last good credential stays in use, until a restart", errUndelivered)
-		return old
 	case err == nil:
 		s.reported = ""
 	case errors.Is(err, errNoToken), old.Token == "":
@@ -86,8 +82,9 @@ func (s *fileSource) Reload() *Snapshot {
 		s.report("no credential", err)
 	default:
 		// Everything of the old generation, not only the bad part: a token must
-		// not meet an address that it was not meant for.
-		s.report("the new credential is not usable; the last good one stays in use", err)
+		// not meet an address that it was not meant for. What was sealed with it
+		// stays good.
+		s.report("the new credential is not usable; the last good one stays in use, until a restart", err)
 		return old
 	}
 	if same(old, next) {
@@ -102,9 +99,6 @@ func (s *fileSource) Reload() *Snapshot {
 	}
 	return next
 }
-
-// delivered tells whether a snapshot has what the controller delivers.
-func delivered(s *Snapshot) bool { return s.CA != "" || !s.Address.IsZero() }
 
 func (s *fileSource) report(message string, err error) {
 	if err.Error() == s.reported {

@@ -314,9 +314,7 @@ func TestSealed(t *testing.T) {
 		"another address":  with(sealed("one"), "address", "https://evil.example.com"),
 		"another CA":       with(sealed("one"), "ca.crt", newCA(t)),
 		"no seal":          without(sealed("one"), "seal"),
-		"no address":       without(sealed("one"), "address"),
 		"no CA":            without(sealed("one"), "ca.crt"),
-		"only a CA":        {"token": "one", "ca.crt": ca},
 		"only an address":  {"token": "one", "address": address.String()},
 		"seal for another": with(sealed("one"), "seal", connector.Seal("one", connector.Reference{Namespace: "team-a", Name: "x"}, address, []byte(ca))),
 		"a newer token":    with(sealed("one"), "token", "two"),
@@ -345,31 +343,37 @@ func TestSealed(t *testing.T) {
 			require.Equal(t, credential.Token("two"), src.Reload().Token)
 		})
 	}
-	t.Run("nothing but the token left", func(t *testing.T) {
-		root := t.TempDir()
-		v := &volume{dir: filepath.Join(root, "team-a", "cluster")}
-		require.NoError(t, os.MkdirAll(v.dir, 0o755))
-		v.write(t, sealed("one"))
-		log := &testkit.Log{}
-		src := credential.NewDirectory(root, true, slog.New(slog.NewJSONHandler(log, nil))).Source(ref)
-		good := src.Current()
-		v.write(t, files{"token": "one"})
-		require.Same(t, good, src.Reload(), "what was sealed stays in use")
-		require.Contains(t, log.String(), "no longer there")
-		v.write(t, files{"token": "two"})
-		fresh := src.Reload()
-		require.Equal(t, credential.Token("two"), fresh.Token)
-		require.Empty(t, fresh.CA, "nobody sealed it with this token")
-		require.True(t, fresh.Address.IsZero())
-		v.write(t, files{})
-		require.Empty(t, src.Reload().Token, "a token that was taken away is not used")
-	})
-	t.Run("a token alone needs no seal", func(t *testing.T) {
-		root := t.TempDir()
-		v := &volume{dir: filepath.Join(root, "team-a", "cluster")}
-		require.NoError(t, os.MkdirAll(v.dir, 0o755))
-		v.write(t, files{"token": "one"})
-		d := credential.NewDirectory(root, true, slog.New(slog.DiscardHandler))
-		require.Equal(t, credential.Token("one"), d.Source(ref).Current().Token)
-	})
+	// A token never goes where only the arguments of the container say.
+	for name, bare := range map[string]files{
+		"only the token":     {"token": "one"},
+		"no address":         without(sealed("one"), "address"),
+		"only a CA":          {"token": "one", "ca.crt": ca},
+		"a seal of no where": {"token": "one", "seal": connector.Seal("one", ref, connector.Address{}, nil)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := t.TempDir()
+			v := &volume{dir: filepath.Join(root, "team-a", "cluster")}
+			require.NoError(t, os.MkdirAll(v.dir, 0o755))
+			log := &testkit.Log{}
+			v.write(t, bare)
+			src := credential.NewDirectory(root, true, slog.New(slog.NewJSONHandler(log, nil))).Source(ref)
+			require.Empty(t, src.Current().Token)
+			require.ErrorContains(t, src.Current().Problem, "the controller has not confirmed the address")
+			require.NotContains(t, src.Current().Problem.Error(), "no token yet")
+
+			v.write(t, sealed("one"))
+			good := src.Reload()
+			require.Equal(t, credential.Token("one"), good.Token)
+
+			v.write(t, bare)
+			require.Same(t, good, src.Reload(), "what was sealed stays in use")
+			require.Contains(t, log.String(), "the last good one stays in use")
+			v.write(t, files{"token": "two"})
+			require.Same(t, good, src.Reload(), "nobody has said where the new token may go")
+			v.write(t, files{})
+			require.Empty(t, src.Reload().Token, "a token that was taken away is not used")
+			v.write(t, bare)
+			require.Empty(t, src.Reload().Token, "and does not come back without a seal")
+		})
+	}
 }

@@ -45,8 +45,9 @@ var errMissing = fmt.Errorf("%w: the file %s is not there; does the Secret of th
 // not caught up with a new token yet.
 var errNotSealed = errors.New("address and CA are not sealed with this token; if the Secret was changed just now this passes within two minutes, else look at the status of the Connector")
 
-// errUndelivered: the ConfigMap went away, which the controller never does to it.
-var errUndelivered = errors.New("address and CA are no longer there; was the Connector deleted, or Kubernetes Connector removed?")
+// errUnconfirmed: the controller has not seen the Connector yet, or its ConfigMap
+// went away.
+var errUnconfirmed = errors.New("the controller has not confirmed the address of the Connector yet, so the token goes nowhere; if this does not pass within two minutes, look at the status of the Connector")
 
 // read is the Snapshot that the files in root/sub make. The files of one
 // Snapshot come from one generation of the volume.
@@ -69,10 +70,12 @@ func (s *fileSource) read() (*Snapshot, error) {
 	return nil, err
 }
 
-// checkSeal checks that whoever wrote address and CA knew the token.
+// checkSeal checks that there is an address, and that whoever wrote it and the CA
+// knew the token. Whoever made the Pod may have written the address among the
+// container's arguments, so the token does not go there.
 func checkSeal(dir string, ref connector.Reference, s *Snapshot) error {
-	if s.CA == "" && s.Address.IsZero() {
-		return nil // nothing that a seal would be for
+	if s.Address.IsZero() {
+		return errUnconfirmed
 	}
 	seal, err := readBounded(filepath.Join(dir, sealFile), maxSealSize)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

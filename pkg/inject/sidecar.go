@@ -123,8 +123,7 @@ func wanted(pod *corev1.Pod, r *Request, connectors []*v1alpha1.Connector, opts 
 func args(r *Request, connectors []*v1alpha1.Connector, opts Options) []string {
 	args := []string{"run"}
 	for _, c := range connectors {
-		// The address stands here too, so that a first start does not wait for
-		// the ConfigMap.
+		// What the kubeconfig names. The token goes only where the ConfigMap says.
 		args = append(args, fmt.Sprintf("--connector=%s/%s=%s", c.Namespace, c.Name, c.Spec.Address))
 	}
 	if len(r.volumes) > 0 && len(r.annotated) > 0 {

@@ -90,10 +90,10 @@ func TestControllerDown(t *testing.T) {
 		return s.kubectl(pod, "create", "--dry-run=server", "-f", "-")
 	})
 	s.kubectl(pod, "apply", "-f", "-")
-	awaitSentence(t, "the CA of the Connector has not arrived in this Pod, so the certificate of … is not trusted; …", s.shell("late", getPods))
+	awaitSentence(t, "the controller has not confirmed the address of the Connector yet, so the token goes nowhere; …", s.shell("late", getPods))
 	bringUp()
 	look := s.shell("late", "kubectl auth whoami")
-	eventually(t, func() bool { return strings.Contains(look(), "system:serviceaccount:") }, "the CA does not arrive")
+	eventually(t, func() bool { return strings.Contains(look(), "system:serviceaccount:") }, "the address is not confirmed")
 }
 
 // TestSidecarImageMissing: the Pod's events name the image. Such a Pod can be

@@ -35,7 +35,7 @@ var elsewhere = map[string]string{
 	`failed calling webhook "annotated.connectors.alauda.io": …`:                                                 "TestWebhookDown",
 	"Failed to pull image …": "TestSidecarImageMissing",
 	"Connector … has not been checked yet; if that does not pass in a moment, see whether the controller runs": "TestControllerDown",
-	"the CA of the Connector has not arrived in this Pod, so the certificate of … is not trusted; …":           "TestControllerDown",
+	"the controller has not confirmed the address of the Connector yet, so the token goes nowhere; …":          "TestControllerDown",
 	`no matches for kind "ValidatingAdmissionPolicy" in version "admissionregistration.k8s.io/v1"`:             "TestOldKubernetes",
 
 	"another admission webhook changed container connector-proxy: …":                                                                           "TestOtherWebhooksAndBrokenPods",

@@ -20,7 +20,7 @@ func TestMakeInstall(t *testing.T) {
 
 	makeTarget(t, "uninstall")
 	eventually(t, func() bool {
-		return strings.Contains(kubectl(t, "-n", team, "logs", "app", "-c", "connector-proxy"), "the last good credential stays in use")
+		return strings.Contains(kubectl(t, "-n", team, "logs", "app", "-c", "connector-proxy"), "the last good one stays in use")
 	}, "the sidecar does not see that the ConfigMap beside the Connector is gone")
 	appWorks(t)
 	// Nothing stops a Pod that still asks; it gets no sidecar.
