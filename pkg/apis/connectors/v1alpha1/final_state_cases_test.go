@@ -38,23 +38,6 @@ var broken = map[string]struct {
 		moved.RestartPolicy = nil
 		pod.Spec.InitContainers, pod.Spec.Containers = nil, append(pod.Spec.Containers, moved)
 	}, noSidecar, "from another Pod"},
-	"no restartPolicy": {func(_ *corev1.Pod, c *corev1.Container) {
-		c.RestartPolicy, c.Lifecycle = nil, nil // the API server itself refuses it with a lifecycle
-	}, changed + "it has no restartPolicy: Always, so the Pod would wait for ever for its end", ""},
-	"another restartPolicy": {func(_ *corev1.Pod, c *corev1.Container) {
-		never := corev1.ContainerRestartPolicyNever
-		c.RestartPolicy, c.Lifecycle = &never, nil
-	}, changed + "it has no restartPolicy: Always", ""},
-	"a command":    {func(_ *corev1.Pod, c *corev1.Container) { c.Command = []string{"wrapper"} }, changed + "it has a command, or other arguments", ""},
-	"no arguments": {func(_ *corev1.Pod, c *corev1.Container) { c.Args = nil }, changed + "it has a command, or other arguments", ""},
-	"wrapped":      {func(_ *corev1.Pod, c *corev1.Container) { c.Args = slices.Insert(c.Args, 0, "/sidecar") }, changed + "it has a command, or other arguments", ""},
-	"no hook":      {func(_ *corev1.Pod, c *corev1.Container) { c.Lifecycle = nil }, changed + "it has no postStart hook", ""},
-	"only another hook": {func(_ *corev1.Pod, c *corev1.Container) {
-		c.Lifecycle = &corev1.Lifecycle{PreStop: c.Lifecycle.PostStart}
-	}, changed + "it has no postStart hook", ""},
-	"a liveness probe":           {func(_ *corev1.Pod, c *corev1.Container) { c.LivenessProbe = tcpProbe() }, changed + "it has a probe", ""},
-	"a readiness probe":          {func(_ *corev1.Pod, c *corev1.Container) { c.ReadinessProbe = tcpProbe() }, changed + "it has a probe", ""},
-	"a startup probe":            {func(_ *corev1.Pod, c *corev1.Container) { c.StartupProbe = tcpProbe() }, changed + "it has a probe", ""},
 	"no mounts":                  {func(_ *corev1.Pod, c *corev1.Container) { c.VolumeMounts = nil }, changed + "it has no mount, or only a read-only one, at /var/run/connector-proxy/state, /var/run/connector-proxy/kubeconfig, /var/run/connector-proxy/volumes/kubeconfig, /var/run/connector-proxy/credentials/team-a/prod, /var/run/connector-proxy/credentials/team-a/staging", ""},
 	"no mount of the state":      {withoutMount("/var/run/connector-proxy/state"), changed + "it has no mount, or only a read-only one, at /var/run/connector-proxy/state;", ""},
 	"no mount of the kubeconfig": {withoutMount("/var/run/connector-proxy/kubeconfig"), changed + "it has no mount, or only a read-only one, at /var/run/connector-proxy/kubeconfig;", ""},
@@ -62,29 +45,9 @@ var broken = map[string]struct {
 	"no mount of a token":        {withoutMount("/var/run/connector-proxy/credentials/team-a/staging"), changed + "it has no mount, or only a read-only one, at /var/run/connector-proxy/credentials/team-a/staging;", ""},
 	"a read-only mount": {func(_ *corev1.Pod, c *corev1.Container) { c.VolumeMounts[0].ReadOnly = true },
 		changed + "it has no mount, or only a read-only one, at /var/run/connector-proxy/kubeconfig;", ""},
-	"a kubeconfig on a disk": {func(pod *corev1.Pod, _ *corev1.Container) {
-		volume(pod, "connectors-kubeconfig").EmptyDir.Medium = corev1.StorageMediumDefault
-	}, "another admission webhook changed volume connectors-kubeconfig, which is no emptyDir in memory", ""},
-	"a state on the node": {func(pod *corev1.Pod, _ *corev1.Container) {
-		volume(pod, "connectors-state").VolumeSource = corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/tmp"}}
-	}, "another admission webhook changed volume connectors-state, which is no emptyDir in memory", ""},
-	"a csi volume again": {func(pod *corev1.Pod, _ *corev1.Container) {
-		volume(pod, "kubeconfig").VolumeSource = csiSource()
-	}, "another admission webhook changed volume kubeconfig, which is no emptyDir in memory", ""},
 	"a csi volume too late": {func(pod *corev1.Pod, _ *corev1.Container) {
 		pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: "late", VolumeSource: csiSource()})
 	}, "volume late is still a csi volume of driver connectors-csi, which no node has: ", "let it come before the webhook connector-webhook"},
-	"no securityContext": {func(_ *corev1.Pod, c *corev1.Container) { c.SecurityContext = nil },
-		changed + "its securityContext is weaker in allowPrivilegeEscalation, readOnlyRootFilesystem, runAsNonRoot, runAsUser, capabilities, seccompProfile", ""},
-	"privileged": {security(func(s *corev1.SecurityContext) {
-		s.Privileged, s.AllowPrivilegeEscalation = new(true), nil
-	}), changed + "its securityContext is weaker in privileged, allowPrivilegeEscalation", ""},
-	"a writable root":      {security(func(s *corev1.SecurityContext) { s.ReadOnlyRootFilesystem = nil }), changed + "its securityContext is weaker in readOnlyRootFilesystem", ""},
-	"perhaps root":         {security(func(s *corev1.SecurityContext) { s.RunAsNonRoot = nil }), changed + "its securityContext is weaker in runAsNonRoot", ""},
-	"another user":         {security(func(s *corev1.SecurityContext) { s.RunAsUser = new(int64(1000)) }), changed + "its securityContext is weaker in runAsUser", ""},
-	"a capability":         {security(func(s *corev1.SecurityContext) { s.Capabilities.Add = []corev1.Capability{"SYS_PTRACE"} }), changed + "its securityContext is weaker in capabilities", ""},
-	"default capabilities": {security(func(s *corev1.SecurityContext) { s.Capabilities = nil }), changed + "its securityContext is weaker in capabilities", ""},
-	"no seccomp":           {security(func(s *corev1.SecurityContext) { s.SeccompProfile = nil }), changed + "its securityContext is weaker in seccompProfile", ""},
 	"after an init container that needs it": {func(pod *corev1.Pod, _ *corev1.Container) {
 		first(pod, corev1.Container{Name: "migrate", VolumeMounts: pod.Spec.Containers[0].VolumeMounts})
 	}, "init container migrate has a kubeconfig and would run before container connector-proxy, which makes it: ", "name those that do in the annotation connectors.alauda.io/containers"},
@@ -95,17 +58,9 @@ var broken = map[string]struct {
 	"a writable kubeconfig in an added sidecar": {func(pod *corev1.Pod, _ *corev1.Container) {
 		first(pod, sidecarOf("mesh", corev1.VolumeMount{Name: "connectors-kubeconfig", MountPath: "/x"}))
 	}, "container mesh could write into the kubeconfig of others: ", ""},
-	"an app with the token": {mountInApp("connectors-credentials-1"), "container main mounts a volume that only container connector-proxy may have: ", ""},
-	"an app with the state": {mountInApp("connectors-state"), "container main mounts a volume that only container connector-proxy may have: ", ""},
-	"a sidecar with the token": {func(pod *corev1.Pod, _ *corev1.Container) {
-		first(pod, sidecarOf("mesh", corev1.VolumeMount{Name: "connectors-credentials-0", MountPath: "/x"}))
-	}, "container mesh mounts a volume that only container connector-proxy may have: ", ""},
 	"a kubeconfig for nobody": {func(pod *corev1.Pod, _ *corev1.Container) {
 		pod.Spec.Containers[0].VolumeMounts = pod.Spec.Containers[0].VolumeMounts[:1]
 	}, "no container mounts volume connectors-kubeconfig any more: ", ""},
-	"the node's network":   {func(pod *corev1.Pod, _ *corev1.Container) { pod.Spec.HostNetwork = true }, "the Pod has hostNetwork, with which others could use or read container connector-proxy: ", ""},
-	"the node's processes": {func(pod *corev1.Pod, _ *corev1.Container) { pod.Spec.HostPID = true }, "the Pod has hostPID, ", ""},
-	"shared processes":     {func(pod *corev1.Pod, _ *corev1.Container) { pod.Spec.ShareProcessNamespace = new(true) }, "the Pod has shareProcessNamespace, ", ""},
 }
 
 // harmless are changes of an injected Pod with which it works.

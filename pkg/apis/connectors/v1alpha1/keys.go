@@ -13,6 +13,12 @@ const (
 	// unless it opts out.
 	InjectionAlways = "always"
 
+	// LabelPolicy on a Namespace says whether the policies that keep tokens from
+	// people hold in it.
+	LabelPolicy = KeyPrefix + "policy"
+	// PolicyExempt as the value of LabelPolicy: they do not.
+	PolicyExempt = "exempt"
+
 	// AnnotationConnectors on a Pod names the Connectors it uses:
 	// "name" or "namespace/name", comma separated. On a Namespace it names those
 	// of Pods that name none themselves.

@@ -1,6 +1,7 @@
 package v1alpha1_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"go/ast"
@@ -9,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -42,11 +44,22 @@ const (
 	typo       = v1alpha1.KeyPrefix + "connector"
 )
 
-// policies is where they are, and finalState the one that refuses.
+// policies is where they are, and finalState and so on are those that refuse.
 const (
-	policies   = "../../../../config/policy"
-	finalState = "final_state.yaml"
+	policies         = "../../../../config/policy"
+	finalState       = "final_state.yaml"
+	sidecarPolicy    = "sidecar.yaml"
+	credentialPolicy = "credentials.yaml"
+	connectorPolicy  = "connectors.yaml"
+	execPolicy       = "exec.yaml"
+	bindingPolicy    = "bindings.yaml"
 )
+
+// sidecarImage is that of the Pods in pkg/inject/testdata, and pinned is what
+// stands for it in the policy.
+const sidecarImage = "kube-connector/sidecar:dev"
+
+var pinned = regexp.MustCompile(`kube-connector\.invalid/sidecar:[^']+`)
 
 // policed is an API server with config/policy, and what it warned of since it
 // was last asked.
@@ -117,7 +130,9 @@ func newWarning(t *testing.T) *policed {
 	require.NoError(t, err)
 	var files []string
 	for _, entry := range entries {
-		if entry.Name() != "kustomization.yaml" && entry.Name() != finalState {
+		content, err := os.ReadFile(filepath.Join(policies, entry.Name()))
+		require.NoError(t, err)
+		if strings.Contains(string(content), "validationActions: [Warn]") {
 			files = append(files, entry.Name())
 		}
 	}
@@ -136,22 +151,31 @@ func newWarning(t *testing.T) *policed {
 
 func apply(t *testing.T, c client.Client, file string) {
 	t.Helper()
-	reader, err := os.Open(file)
-	require.NoError(t, err)
-	defer reader.Close()
-	decoder := yaml.NewYAMLOrJSONDecoder(reader, 4096)
-	for {
-		object := &unstructured.Unstructured{}
-		err := decoder.Decode(&object.Object)
-		if errors.Is(err, io.EOF) {
-			return
-		}
-		require.NoError(t, err)
+	for _, object := range decode(t, file) {
 		require.NoError(t, c.Create(t.Context(), object, client.FieldValidation(metav1.FieldValidationStrict)), file)
 		t.Cleanup(func() {
 			// Other tests of this package have no policies.
 			assert.NoError(t, c.Delete(context.WithoutCancel(t.Context()), object))
 		})
+	}
+}
+
+// decode is what is in a file, made to fit the Pods in pkg/inject/testdata.
+func decode(t *testing.T, file string) []*unstructured.Unstructured {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	require.NoError(t, err)
+	content = pinned.ReplaceAll(content, []byte(sidecarImage))
+	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(content), 4096)
+	var objects []*unstructured.Unstructured
+	for {
+		object := &unstructured.Unstructured{}
+		err := decoder.Decode(&object.Object)
+		if errors.Is(err, io.EOF) {
+			return objects
+		}
+		require.NoError(t, err)
+		objects = append(objects, object)
 	}
 }
 
@@ -332,6 +356,8 @@ func testNamespaceKeys(t *testing.T, p *policed) {
 		"no label":    {nil, map[string]string{connectors: "a"}, "annotation connectors.alauda.io/connectors does nothing without the label connectors.alauda.io/injection; to let Pods use these Connectors: " + remedy},
 		"no defaults": {map[string]string{v1alpha1.LabelInjection: "always"}, nil, "Pods that name no Connector get no sidecar, because the annotation connectors.alauda.io/connectors is missing; name the Connectors for them: kubectl annotate namespace x connectors.alauda.io/connectors=NAME"},
 		"elsewhere":   {map[string]string{v1alpha1.LabelInjection: "always"}, map[string]string{connectors: "a,y/b"}, `annotation connectors.alauda.io/connectors has the value "a,y/b", so Pods that get these Connectors are refused; name Connectors of this namespace, with commas between`},
+		"exempt":      {map[string]string{v1alpha1.LabelPolicy: "exempt"}, nil, "label connectors.alauda.io/policy=exempt: nothing keeps those who create Pods in namespace x from the tokens of its Connectors; to end that: kubectl label namespace x connectors.alauda.io/policy-"},
+		"off":         {map[string]string{v1alpha1.LabelPolicy: "off"}, nil, `label connectors.alauda.io/policy has the value "off", which this version does not know and which changes nothing; only "exempt" is allowed`},
 		"no name":     {map[string]string{v1alpha1.LabelInjection: "enabled"}, map[string]string{connectors: "a,,b"}, `annotation connectors.alauda.io/connectors has the value "a,,b"`},
 	} {
 		t.Run(name, func(t *testing.T) {
