@@ -44,18 +44,24 @@ answers:
 	@$(KUBECTL) get --request-timeout 10s --raw /api/v1/namespaces/kube-system >/dev/null || \
 		{ echo "This cluster cannot be used: see the line above, and which one KUBECONFIG names." >&2; exit 1; }
 
+# While the webhook is replaced, sidecars of the version before may hold tokens, too.
 .PHONY: install
 install: answers ## Install into the cluster of KUBECONFIG, from images in REPOSITORY of VERSION.
-	sed -E 's#kube-connector.invalid/(webhook|controller|sidecar):[^ ]+#$(REPOSITORY)/\1:$(VERSION)#' dist/install.yaml | $(KUBECTL) apply -f -
+	before=$$($(KUBECTL) -n $(SYSTEM) get deployments,configmaps -l app.kubernetes.io/name=connector-webhook -o yaml | \
+		sed -nE 's/^ *(- --)?sidecar-image[:=] *([^ ]+)$$/ \2/p' | sort -u | { grep -vxF ' $(REPOSITORY)/sidecar:$(VERSION)' || true; } | tr -d '\n'); \
+	sed -E -e "s#kube-connector.invalid/(webhook|controller|sidecar):[^ '\"]+#$(REPOSITORY)/\1:$(VERSION)#" \
+		-e "/split/s#$(REPOSITORY)/sidecar:$(VERSION)#&$$before#" dist/install.yaml | $(KUBECTL) apply -f -
 	for name in controller webhook; do $(KUBECTL) -n $(SYSTEM) rollout status --timeout 3m deployment/connector-$$name || \
 		{ $(KUBECTL) -n $(SYSTEM) get pods >&2; echo "They do not start: docs/install.md says what to do." >&2; exit 1; }; done
 
-# The webhook's configuration goes first: a webhook that is going must stop nobody. The
+# The webhook's configuration goes first: a webhook that is going must stop nobody. So do
+# policies, which know no Pod that they allow once the kind Connector is gone. The
 # ConfigMaps beside Connectors go last: garbage collection forgets those whose kind it
 # had no time to get to know, half a minute.
 .PHONY: uninstall
 uninstall: answers ## Remove it from the cluster of KUBECONFIG, every Connector included.
 	$(KUBECTL) delete --ignore-not-found mutatingwebhookconfiguration connector-webhook
+	$(KUBECTL) delete --ignore-not-found validatingadmissionpolicybindings,validatingadmissionpolicies -l app.kubernetes.io/part-of=kube-connector
 	$(KUBECTL) delete --ignore-not-found -f dist/install.yaml
 	$(KUBECTL) delete --ignore-not-found configmaps --all-namespaces -l connectors.alauda.io/connector
 
@@ -81,7 +87,7 @@ push: ## Build the images and push them: make push REPOSITORY=registry.example.c
 generate: bin/controller-gen ## Write what is generated: code, CRDs, docs/reference and dist/.
 	bin/controller-gen object crd:maxDescLen=10000 output:crd:dir=config/crd paths=./pkg/apis/...
 	go run ./build/reference
-	sed -E -i 's#(kube-connector.invalid/(webhook|controller|sidecar)):[^ ]+#\1:$(VERSION)#' config/*/deployment.yaml config/*/kustomization.yaml
+	sed -E -i "s#(kube-connector.invalid/(webhook|controller|sidecar)):[^ '\"]+#\1:$(VERSION)#" config/*/deployment.yaml config/*/kustomization.yaml config/policy/sidecar.yaml
 	go -C tools/dist run . -root ../.. -out ../../dist
 
 ##@ Check

@@ -111,6 +111,27 @@ func TestValues(t *testing.T) {
 	own, err := template(t, "--set", "webhook.settings.sidecar-image=registry.example.com/mine:v1")
 	require.NoError(t, err)
 	assert.Equal(t, "registry.example.com/mine:v1", field(decode(t, own), "ConfigMap connectors-system/connector-webhook-settings", "data", "sidecar-image"))
+
+	// What may hold a token is what is injected.
+	assert.Contains(t, plain, "'kube-connector.invalid/sidecar:"+version+"'.split(' ')")
+	assert.Contains(t, rendered, "'registry.example.com/platform/sidecar:v9'.split(' ')")
+	assert.Contains(t, own, "'registry.example.com/mine:v1'.split(' ')")
+	more, err := template(t, "--set", "policies.sidecarImages[0]=registry.example.com/sidecar:v0,policies.exemptUsers[0]=system:serviceaccount:backup:backup")
+	require.NoError(t, err)
+	assert.Contains(t, more, "'kube-connector.invalid/sidecar:"+version+" registry.example.com/sidecar:v0'.split(' ')")
+	policies := 0
+	for key, object := range decode(t, more) {
+		if object.GetKind() != "ValidatingAdmissionPolicy" {
+			continue
+		}
+		conditions, _, err := unstructured.NestedSlice(object.Object, "spec", "matchConditions")
+		require.NoError(t, err)
+		if len(conditions) > 0 && conditions[0].(map[string]any)["name"] == "is-not-exempt" {
+			policies++
+			assert.Equal(t, `!(request.userInfo.username in ["system:serviceaccount:backup:backup"])`, conditions[0].(map[string]any)["expression"], key)
+		}
+	}
+	assert.Equal(t, 5, policies)
 }
 
 // TestWrongValuesAreRefused before anything reaches a cluster.
@@ -127,6 +148,9 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		"webhook.resources.request.cpu=1": "request",
 		"networkPolicy.enabled=no":        "boolean",
 		"crds.keep=maybe":                 "boolean",
+		"policies.exemptUsers=anna":       "array",
+		"policies.sidecarImages[0]=a b":   "does not match pattern",
+		"policies.sidecarImage=a":         "sidecarImage",
 		"imagePullSecrets[0]=pull":        "object",
 		"image.repository=x.io/Upper":     "does not match pattern",
 		"crds=null":                       "missing property 'crds'",

@@ -61,6 +61,8 @@ func (m *maker) add(kind, name string, content object) error {
 		markers, err = m.deployment(strings.TrimPrefix(name, "connector-"), content)
 	case "CustomResourceDefinition":
 		markers, err = crd(content)
+	case "ValidatingAdmissionPolicy":
+		markers, err = m.policy(content)
 	}
 	if err != nil {
 		return err
@@ -144,6 +146,31 @@ const placement = `{{- range $key := list "imagePullSecrets" "nodeSelector" "tol
 {{- end }}
 {{- end }}
 `
+
+// policy takes from the values whom a policy does not hold for, and what may be the
+// sidecar.
+func (m *maker) policy(content object) ([]marker, error) {
+	spec := content["spec"].(object)
+	var markers []marker
+	conditions, _ := spec["matchConditions"].([]any)
+	for _, condition := range conditions {
+		if c := condition.(object); c["name"] == "is-not-exempt" {
+			c["expression"] = "EXEMPT"
+			markers = append(markers, marker{"expression: EXEMPT\n", "expression: {{ include \"kube-connector.exempt\" . | toJson }}\n"})
+		}
+	}
+	variables, _ := spec["variables"].([]any)
+	for _, variable := range variables {
+		if v := variable.(object); v["name"] == "images" {
+			if want := "'kube-connector.invalid/sidecar:" + m.version + "'.split(' ')"; v["expression"] != want {
+				return nil, fmt.Errorf("the images are %v; they must be %s, which VERSION says: make generate changes it", v["expression"], want)
+			}
+			v["expression"] = "SIDECARS"
+			markers = append(markers, marker{"expression: SIDECARS\n", "expression: {{ include \"kube-connector.sidecars\" . | toJson }}\n"})
+		}
+	}
+	return markers, nil
+}
 
 // crd keeps a CRD, and with it people's Connectors, when the release is removed.
 func crd(content object) ([]marker, error) {

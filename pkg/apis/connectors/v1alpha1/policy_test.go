@@ -59,7 +59,7 @@ const (
 // stands for it in the policy.
 const sidecarImage = "kube-connector/sidecar:dev"
 
-var pinned = regexp.MustCompile(`kube-connector\.invalid/sidecar:[^']+`)
+var pinned = regexp.MustCompile(`kube-connector\.invalid/sidecar:[^' ]+`)
 
 // policed is an API server with config/policy, and what it warned of since it
 // was last asked.

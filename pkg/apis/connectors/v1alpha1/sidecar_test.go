@@ -1,7 +1,9 @@
 package v1alpha1_test
 
 import (
+	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -180,4 +182,15 @@ func TestEveryPolicyCanBeLeft(t *testing.T) {
 		assert.Equal(t, "Fail", policy["spec"].(map[string]any)["failurePolicy"], file)
 	}
 	assert.Equal(t, 5, refusing)
+}
+
+// What may hold a token is what the webhook injects.
+func TestPinnedImageIsTheInjectedOne(t *testing.T) {
+	pin := func(file string) string {
+		content, err := os.ReadFile(filepath.Join(policies, file))
+		require.NoError(t, err)
+		return regexp.MustCompile(`kube-connector\.invalid/sidecar:[^' \n]+`).FindString(string(content))
+	}
+	require.NotEmpty(t, pin(sidecarPolicy))
+	assert.Equal(t, pin("../webhook/kustomization.yaml"), pin(sidecarPolicy))
 }
