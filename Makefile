@@ -116,7 +116,7 @@ lint: bin/golangci-lint ## Run golangci-lint and check the formatting.
 	bin/golangci-lint fmt --diff ./...
 
 .PHONY: bench
-bench: parts ## Measure the sidecar and admission beside others, and what injection adds to a Pod's start.
+bench: parts ## Measure the sidecar and admission beside others, the controller at scale, and a Pod's start.
 	go run ./bench
 
 .PHONY: fuzz

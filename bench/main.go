@@ -1,11 +1,12 @@
 // Bench measures what the sidecar costs: its memory, the time until it listens,
 // the size of its binary, what a request through it costs beside other proxies,
-// what the admission of a Pod costs beside other webhooks, and what injection adds
-// to the start of a Pod on a real kubelet.
+// what the admission of a Pod costs beside other webhooks, what the controller
+// takes for ten thousand Connectors, and what injection adds to the start of a Pod
+// on a real kubelet.
 //
 // Figures of one machine say little by themselves; proxies are measured in turn,
 // and so are Pods with a sidecar and without, and their ratios and differences
-// count. Figures about proxies and webhooks go to bench/out, too.
+// count. Figures about proxies, webhooks and the controller go to bench/out, too.
 package main
 
 import (
@@ -24,6 +25,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/kube-connector/kube-connector/bench/admissionbench"
+	"github.com/kube-connector/kube-connector/bench/controllerbench"
 	"github.com/kube-connector/kube-connector/bench/proxybench"
 )
 
@@ -31,31 +33,35 @@ import (
 const outDir = "bench/out"
 
 func main() {
-	only := flag.String("only", "", "measure only this `part`: process, proxy, admission or pods")
+	only := flag.String("only", "", "measure only this `part`: process, proxy, admission, controller or pods")
+	connectors := flag.Int("connectors", controllerbench.Connectors, "how many Connectors the controller is measured with")
 	flag.Parse()
-	if err := run(*only, os.Stdout, os.Stderr); err != nil {
+	if err := run(*only, *connectors, os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-// parts are what is measured, in order. Each prints its table at its end.
-var parts = []struct {
+// part is one thing that is measured. It prints its table at its end.
+type part struct {
 	name    string
 	measure func(ctx context.Context, out, progress io.Writer) error
-}{
-	{"process", reportProcess},
-	{"proxy", reportProxy},
-	{"admission", reportAdmission},
-	{"pods", reportPods},
 }
 
-func run(only string, out, progress io.Writer) error {
+func run(only string, connectors int, out, progress io.Writer) error {
 	log.SetLogger(logr.Discard())
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	known := only == ""
-	for _, part := range parts {
+	for _, part := range []part{
+		{"process", reportProcess},
+		{"proxy", reportProxy},
+		{"admission", reportAdmission},
+		{"controller", func(ctx context.Context, out, progress io.Writer) error {
+			return reportController(ctx, connectors, out, progress)
+		}},
+		{"pods", reportPods},
+	} {
 		if only != "" && only != part.name {
 			continue
 		}
@@ -66,7 +72,7 @@ func run(only string, out, progress io.Writer) error {
 		fmt.Fprintln(out)
 	}
 	if !known {
-		return fmt.Errorf("there is no part %q; the parts are process, proxy, admission and pods", only)
+		return fmt.Errorf("there is no part %q; the parts are process, proxy, admission, controller and pods", only)
 	}
 	return nil
 }
@@ -96,6 +102,17 @@ func reportProxy(ctx context.Context, out, progress io.Writer) error {
 
 func reportAdmission(ctx context.Context, out, progress io.Writer) error {
 	report, err := admissionbench.Measure(ctx, progress)
+	if err != nil {
+		return err
+	}
+	if err := report.Write(outDir); err != nil {
+		return err
+	}
+	return report.Print(out)
+}
+
+func reportController(ctx context.Context, connectors int, out, progress io.Writer) error {
+	report, err := controllerbench.Measure(ctx, progress, connectors)
 	if err != nil {
 		return err
 	}

@@ -12,18 +12,15 @@ import (
 	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
-	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
 
+	"github.com/kube-connector/kube-connector/bench/deployed"
 	"github.com/kube-connector/kube-connector/bench/proc"
 	"github.com/kube-connector/kube-connector/internal/testkit/reviews"
 	"github.com/kube-connector/kube-connector/pkg/apis/connectors/v1alpha1"
@@ -79,10 +76,10 @@ func (b *bed) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	b.kubeconfig = filepath.Join(b.dir, "kubeconfig")
-	if err := writeKubeconfig(b.kubeconfig, config); err != nil {
+	if err := deployed.WriteKubeconfig(b.kubeconfig, config); err != nil {
 		return err
 	}
-	if b.limit, err = deployedLimit(); err != nil {
+	if b.limit, err = deployed.MemoryLimit("config/webhook/deployment.yaml"); err != nil {
 		return err
 	}
 	for _, address := range []*string{&b.port, &b.health} {
@@ -100,7 +97,7 @@ func (b *bed) prepare(ctx context.Context) (err error) {
 // install makes the webhook's configuration, and namespaces.
 func (b *bed) install(ctx context.Context) error {
 	var configuration admissionregistrationv1.MutatingWebhookConfiguration
-	if err := readYAML("config/webhook/configuration.yaml", &configuration); err != nil {
+	if err := deployed.ReadYAML("config/webhook/configuration.yaml", &configuration); err != nil {
 		return err
 	}
 	port, err := strconv.ParseInt(b.port, 10, 32)
@@ -168,36 +165,4 @@ func (b *bed) start(ctx context.Context) (*proc.Process, error) {
 
 func namespace(name string, labels map[string]string) *corev1.Namespace {
 	return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}
-}
-
-// deployedLimit is the GOMEMLIMIT of the Deployment, or none.
-func deployedLimit() (string, error) {
-	var deployment appsv1.Deployment
-	if err := readYAML("config/webhook/deployment.yaml", &deployment); err != nil {
-		return "", err
-	}
-	for _, env := range deployment.Spec.Template.Spec.Containers[0].Env {
-		if env.Name == "GOMEMLIMIT" {
-			return env.Value, nil
-		}
-	}
-	return "", nil
-}
-
-func readYAML(path string, into any) error {
-	content, err := os.ReadFile(path)
-	if err != nil {
-		return fmt.Errorf("%w; run this at the root of the repository", err)
-	}
-	return yaml.UnmarshalStrict(content, into)
-}
-
-func writeKubeconfig(path string, config *rest.Config) error {
-	const name = "bench"
-	c := clientcmdapi.NewConfig()
-	c.Clusters[name] = &clientcmdapi.Cluster{Server: config.Host, CertificateAuthorityData: config.CAData}
-	c.AuthInfos[name] = &clientcmdapi.AuthInfo{ClientCertificateData: config.CertData, ClientKeyData: config.KeyData}
-	c.Contexts[name] = &clientcmdapi.Context{Cluster: name, AuthInfo: name}
-	c.CurrentContext = name
-	return clientcmd.WriteToFile(*c, path)
 }

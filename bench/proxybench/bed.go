@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/kube-connector/kube-connector/bench/certificate"
 	"github.com/kube-connector/kube-connector/bench/proc"
 	"github.com/kube-connector/kube-connector/bench/sidecar"
 )
@@ -44,14 +45,14 @@ func newBed(ctx context.Context) (b *bed, err error) {
 	if b.peer, err = proc.Build(ctx, dir, "bench/peer"); err != nil {
 		return nil, err
 	}
-	certificate, err := newCertificate()
+	made, err := certificate.New(serverName)
 	if err != nil {
 		return nil, err
 	}
-	b.ca = certificate.ca
+	b.ca = made.CA
 	for name, content := range map[string][]byte{
-		"ca.crt": certificate.ca, "server.crt": certificate.cert, "server.key": certificate.key,
-		"server.pem": append(certificate.cert, certificate.key...), // as HAProxy wants them
+		"ca.crt": made.CA, "server.crt": made.Cert, "server.key": made.Key,
+		"server.pem": append(made.Cert, made.Key...), // as HAProxy wants them
 		"token":      []byte(token),
 	} {
 		if err := os.WriteFile(b.path(name), content, 0o600); err != nil {

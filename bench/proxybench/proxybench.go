@@ -7,7 +7,7 @@
 // the minute: ratios within a round are what counts, and their medians are
 // reported.
 //
-//	bed.go, certificate.go   what all proxies share
+//	bed.go                   what all proxies share
 //	proxies.go, peers.go     how each is started and configured
 //	client.go                the client
 //	requests.go, watches.go, bulk.go   the three measurements

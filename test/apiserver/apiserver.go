@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,8 +31,9 @@ type Server struct {
 	environment *envtest.Environment
 }
 
-// Run starts an API server. The caller, mostly a TestMain, stops it.
-func Run() (*Server, error) {
+// Run starts an API server. The caller, mostly a TestMain, stops it. Flags are
+// further ones of kube-apiserver, as in name=value.
+func Run(flags ...string) (*Server, error) {
 	crds, err := find(filepath.Join("config", "crd"))
 	if err != nil {
 		return nil, err
@@ -46,6 +48,10 @@ func Run() (*Server, error) {
 		ErrorIfCRDPathMissing:    true,
 		ControlPlaneStartTimeout: startTimeout,
 		ControlPlaneStopTimeout:  startTimeout,
+	}
+	for _, flag := range flags {
+		name, value, _ := strings.Cut(flag, "=")
+		environment.ControlPlane.GetAPIServer().Configure().Set(name, value)
 	}
 	config, err := environment.Start()
 	if err != nil {
