@@ -10,6 +10,7 @@ import (
 
 	"github.com/kube-connector/kube-connector/pkg/apis/connectors/v1alpha1"
 	"github.com/kube-connector/kube-connector/pkg/connector"
+	"github.com/kube-connector/kube-connector/pkg/probe"
 )
 
 // checkClass finds the class and the auth type in it.
@@ -29,6 +30,10 @@ func (r *reconciler) checkClass(ctx context.Context, e *evaluation) (finding, er
 	if problem != "" {
 		return bad(v1alpha1.ReasonConnectorClassNotReady, "ConnectorClass %q %s", name, problem), nil
 	}
+	if e.probes, err = probe.Compile(&class.Spec); err != nil {
+		return bad(v1alpha1.ReasonConnectorClassNotReady, "ConnectorClass %q is not valid: %v", name, err), nil
+	}
+	e.class = &class
 	e.authType = authType
 	return good(v1alpha1.ReasonResolved, "ConnectorClass %q is used", name), nil
 }

@@ -12,47 +12,86 @@ import (
 	"github.com/kube-connector/kube-connector/pkg/probe"
 )
 
-// checkLiveness asks the target, both whether it is alive and, if there is a
-// token, whether it accepts that.
+// checkLiveness asks the target, both whether it is alive and, if there is
+// something to authenticate with, whether it accepts that.
 func (r *reconciler) checkLiveness(ctx context.Context, e *evaluation) (finding, error) {
 	if e.address.IsZero() {
 		return bad(v1alpha1.ReasonProbeFailed, "%v; correct spec.address", e.addressError), nil
 	}
+	if err := probe.CheckAddress(e.address); err != nil {
+		return bad(v1alpha1.ReasonAddressForbidden, "%v", err), nil
+	}
 	if !e.ready(v1alpha1.ConditionConnectorClassReady) {
 		return unknown("waits for the ConnectorClass, which says how to probe"), nil
 	}
+	liveness, err := e.probes.Liveness(e.connector)
+	if err != nil {
+		return notAsExpected(e, err), nil
+	}
+	in := inputs{address: e.address, ca: e.ca.Certificates(), liveness: liveness}
+	if e.authenticates() {
+		in.auth, in.authError = e.probes.Auth(e.authType.Name, e.connector, e.secret)
+	}
+	key := client.ObjectKeyFromObject(e.connector)
+	if in.liveness == nil && in.auth == nil {
+		r.probes.forget(key)
+		e.outcome = &outcome{auth: in.authError}
+		return notAsked(), nil
+	}
 	before := settled(e.connector, v1alpha1.ConditionReady)
-	result, ok := r.probes.ask(ctx, client.ObjectKeyFromObject(e.connector), inputs{
-		address: e.address,
-		ca:      e.ca.Certificates(),
-		token:   e.token,
-	}, before != nil && before.Status == metav1.ConditionTrue)
+	result, ok := r.probes.ask(ctx, key, in, before != nil && before.Status == metav1.ConditionTrue)
 	if !ok {
 		return stillProbing(e, v1alpha1.ConditionLivenessReady), nil
 	}
 	e.outcome = &result
-
-	if result.liveness == nil {
-		return good(v1alpha1.ReasonProbeSucceeded, "%s answers", e.address), nil
+	switch {
+	case result.liveness != nil:
+		return notAlive(e, result.liveness), nil
+	case in.liveness == nil:
+		return notAsked(), nil
 	}
-	switch kindOf(result.liveness) {
+	return good(v1alpha1.ReasonProbeSucceeded, "%s answers", e.address), nil
+}
+
+// authenticates reports whether there is something to authenticate with.
+func (e *evaluation) authenticates() bool {
+	return e.ready(v1alpha1.ConditionSecretReady) && e.authType != nil && e.secret != nil
+}
+
+func notAsked() finding {
+	return good(v1alpha1.ReasonNonLivenessProbe, "the ConnectorClass has no liveness probe")
+}
+
+// notAlive says why a target does not answer as it should.
+func notAlive(e *evaluation, err error) finding {
+	switch kindOf(err) { //nolint:exhaustive // the others are about the answer
 	case probe.UnknownAuthority:
 		if !e.ready(v1alpha1.ConditionSecretReady) {
 			// The CA may be what stands beside the missing token.
-			return unknown("waits for the Secret, because the certificate of the cluster is not trusted without it"), nil
+			return unknown("waits for the Secret, because the certificate of the cluster is not trusted without it")
 		}
 		if ca := e.findings[v1alpha1.ConditionCACertReady]; ca.status == metav1.ConditionFalse {
 			// A CA was meant to be there: saying that one is needed would not help.
-			return bad(v1alpha1.ReasonCertificateInvalid, "the certificate of the cluster is not trusted: %s", ca.message), nil
+			return bad(v1alpha1.ReasonCertificateInvalid, "the certificate of the cluster is not trusted: %s", ca.message)
 		}
-		return bad(v1alpha1.ReasonCertificateInvalid, "%v", result.liveness), nil
+		return bad(v1alpha1.ReasonCertificateInvalid, "%v", err)
 	case probe.CertificateInvalid:
-		return bad(v1alpha1.ReasonCertificateInvalid, "%v", result.liveness), nil
+		return bad(v1alpha1.ReasonCertificateInvalid, "%v", err)
+	case probe.AddressForbidden:
+		return bad(v1alpha1.ReasonAddressForbidden, "%v", err)
 	case probe.ConnectionFailed:
-		return bad(v1alpha1.ReasonConnectionFailed, "%v", result.liveness), nil
+		return bad(v1alpha1.ReasonConnectionFailed, "%v", err)
 	default:
-		return bad(v1alpha1.ReasonProbeFailed, "%v", result.liveness), nil
+		return notAsExpected(e, err)
 	}
+}
+
+// notAsExpected says why a probe failed that the class may be wrong about.
+func notAsExpected(e *evaluation, err error) finding {
+	if kindOf(err) == probe.Unrenderable {
+		return bad(v1alpha1.ReasonProbeFailed, "ConnectorClass %q: %v", e.connector.Spec.ConnectorClassName, err)
+	}
+	return bad(v1alpha1.ReasonProbeFailed, "%v", err)
 }
 
 // kindOf is the kind of a failed probe, 0 if it could not even be tried.

@@ -58,6 +58,7 @@ func (r *reconciler) checkSecret(ctx context.Context, e *evaluation) (finding, e
 			connector.SecretKeyToken, ref.Name, err), nil
 	}
 	e.token = token
+	e.secret = secret.Data
 	return good(v1alpha1.ReasonResolved, "Secret %q has a token", ref.Name), nil
 }
 

@@ -29,6 +29,8 @@ type Options struct {
 	SystemNamespace string
 	// Schedule says how often Connectors are looked at without a change.
 	Schedule Schedule
+	// Probes say how targets are probed.
+	Probes ProbeOptions
 }
 
 // Add adds the controller of Connectors to a manager, which must have been made
@@ -37,7 +39,10 @@ func Add(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	if err := addIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
-	probes := newProber(options.Schedule.Failing / 2)
+	probes, err := newProber(options)
+	if err != nil {
+		return err
+	}
 	if err := mgr.Add(probes); err != nil {
 		return fmt.Errorf("adding the prober: %w", err)
 	}
@@ -53,7 +58,7 @@ func Add(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	lookUp := lookUp{connectors: mgr.GetClient(), systemNamespace: options.SystemNamespace}
 	secrets := &metav1.PartialObjectMetadata{}
 	secrets.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
-	err := ctrl.NewControllerManagedBy(mgr).
+	err = ctrl.NewControllerManagedBy(mgr).
 		Named("connector").
 		// Our own writes of the status need no second look.
 		For(&v1alpha1.Connector{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).

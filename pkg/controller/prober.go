@@ -10,6 +10,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
@@ -26,41 +27,71 @@ const patience = 500 * time.Millisecond
 // one succeeded before, so that a lost packet does not show in the status.
 var pauses = []time.Duration{300 * time.Millisecond, time.Second}
 
-// inputs are all that the outcome of a probe depends on, on this side.
+// ProbeOptions say how targets are probed.
+type ProbeOptions struct {
+	probe.Options
+	// Max is how many probes are in flight at once, DefaultMaxProbes if it is zero.
+	// One target gets an eighth of them, those that are slow get half in all.
+	Max int
+}
+
+// fingerprint tells inputs of probes apart without keeping a secret.
+type fingerprint [sha256.Size]byte
+
+// inputs are all that the outcome of a probe depends on, on this side. They hold
+// the secret: they are kept for as long as a probe takes.
 type inputs struct {
 	address connector.Address
 	ca      []*x509.Certificate
-	token   string
+	// liveness and auth are what is asked, nil if nothing is.
+	liveness, auth *probe.Question
+	// authError is why there is no question that should be there.
+	authError error
 }
 
-// fingerprint tells inputs apart without keeping the token.
-func (in inputs) fingerprint() [sha256.Size]byte {
+// target tells targets apart: what is asked about one is true for all Connectors
+// with the same.
+func (in inputs) target() fingerprint {
 	hash := sha256.New()
-	fmt.Fprintf(hash, "%q %q", in.address, in.token)
+	fmt.Fprintf(hash, "%q", in.address)
 	for _, certificate := range in.ca {
 		hash.Write(certificate.Raw)
 	}
-	return [sha256.Size]byte(hash.Sum(nil))
+	if in.liveness != nil {
+		fmt.Fprintf(hash, "%x", in.liveness.Fingerprint())
+	}
+	return fingerprint(hash.Sum(nil))
 }
 
-// outcome is what a target answered; nil is well. auth is nil too if there was
-// no token or the target was not alive.
+// of tells the inputs of Connectors of one target apart.
+func (in inputs) of(target fingerprint) fingerprint {
+	hash := sha256.New()
+	fmt.Fprintf(hash, "%x %v", target, in.authError)
+	if in.auth != nil {
+		fmt.Fprintf(hash, "%x", in.auth.Fingerprint())
+	}
+	return fingerprint(hash.Sum(nil))
+}
+
+// outcome is what a target answered; nil is well. auth is nil too if nothing was
+// asked about that or the target was not alive.
 type outcome struct {
 	liveness, auth error
-	// user is whom the target takes the owner of the token for, and version what it
-	// says it is; empty if it says neither.
+	// user and version are what the target said of the owner of the Secret and of
+	// itself, "" if nothing.
 	user, version string
 }
 
 func (o outcome) ok() bool { return o.liveness == nil && o.auth == nil }
 
-// prober probes the targets of Connectors, at most one probe each at a time,
+// prober probes the targets of Connectors, for each Connector one probe at a time,
 // beside the reconciles: they come and ask, and a probe that takes longer than
 // they wait calls for another reconcile at its end.
 type prober struct {
-	// reuse is for how long an outcome is good for the same inputs. It keeps a
-	// storm of changes in this cluster from becoming one at the target.
-	reuse time.Duration
+	options  Options
+	schedule Schedule
+	slots    slots
+	metrics  *probeMetrics
 
 	running sync.WaitGroup
 
@@ -68,28 +99,41 @@ type prober struct {
 	stopped bool
 	queue   workqueue.TypedRateLimitingInterface[reconcile.Request]
 	runs    map[types.NamespacedName]*run
-	// worked are the inputs with which a probe last succeeded.
-	worked map[types.NamespacedName][sha256.Size]byte
+	targets map[fingerprint]*target
+	swept   time.Time
 }
 
-// run is a probe of one Connector's target. Its fields belong to prober.mu,
-// outcome and finished until done is closed.
+// run is a probe of one Connector. Its fields belong to prober.mu, those below done
+// until that is closed.
 type run struct {
-	fingerprint [sha256.Size]byte
-	cancel      context.CancelFunc
-	done        chan struct{}
-	outcome     outcome
-	finished    time.Time
+	inputs fingerprint
+	target *target
+	cancel context.CancelFunc
 	// awaited says that a reconcile went away without the outcome.
 	awaited bool
+
+	done     chan struct{}
+	outcome  outcome
+	finished time.Time
+	// changes are those of the target that the outcome knows of.
+	changes int
+	// void says that the run was cancelled: the outcome is none.
+	void bool
 }
 
-func newProber(reuse time.Duration) *prober {
-	return &prober{
-		reuse:  reuse,
-		runs:   make(map[types.NamespacedName]*run),
-		worked: make(map[types.NamespacedName][sha256.Size]byte),
+func newProber(options Options) (*prober, error) {
+	counts, err := newProbeMetrics(metrics.Registry)
+	if err != nil {
+		return nil, err
 	}
+	return &prober{
+		options:  options,
+		schedule: options.Schedule,
+		slots:    newSlots(options.Probes.Max),
+		metrics:  counts,
+		runs:     make(map[types.NamespacedName]*run),
+		targets:  make(map[fingerprint]*target),
+	}, nil
 }
 
 // Start makes the prober end with the manager.
@@ -99,6 +143,9 @@ func (p *prober) Start(ctx context.Context) error {
 	p.stopped = true
 	for _, r := range p.runs {
 		r.cancel()
+	}
+	for _, t := range p.targets {
+		t.close()
 	}
 	p.mu.Unlock()
 	p.running.Wait()
@@ -121,126 +168,140 @@ func (p *prober) source() source.Source {
 // wasReady says whether the status calls the Connector ready, which counts if
 // this process has not seen it succeed or fail yet.
 func (p *prober) ask(ctx context.Context, key types.NamespacedName, in inputs, wasReady bool) (outcome, bool) {
-	fingerprint := in.fingerprint()
+	target := in.target()
+	fingerprint := in.of(target)
 
 	p.mu.Lock()
 	current := p.runs[key]
-	if current == nil || current.fingerprint != fingerprint || p.isOld(current) {
-		if current != nil {
-			current.cancel()
-		}
-		if current = p.begin(ctx, key, in, fingerprint, wasReady); current == nil {
+	if current == nil || current.inputs != fingerprint || p.isOld(current) {
+		if p.stopped {
 			p.mu.Unlock()
 			return outcome{}, false
 		}
+		current = p.begin(ctx, key, in, target, fingerprint, wasReady)
 	}
+	wait := current.target.patience()
 	p.mu.Unlock()
 
-	timer := time.NewTimer(patience)
+	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case <-current.done:
-		return current.outcome, true
 	case <-timer.C:
 	case <-ctx.Done():
 	}
 
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !current.finished.IsZero() {
-		return current.outcome, true
+	if current.finished.IsZero() {
+		current.awaited = true
+		return outcome{}, false
 	}
-	current.awaited = true
-	return outcome{}, false
+	return current.outcome, !current.void
 }
 
+// isOld reports whether an outcome is no longer good. It stays so for a while,
+// which keeps a storm of changes in this cluster from becoming one at the target.
 func (p *prober) isOld(r *run) bool {
-	return !r.finished.IsZero() && time.Since(r.finished) > p.reuse
+	return !r.finished.IsZero() &&
+		(r.void || time.Since(r.finished) > p.schedule.Failing/2 || r.changes != r.target.changes)
 }
 
-// begin starts a run, with p.mu held. It is nil if the prober has stopped. The
-// run outlives the reconcile that begins it.
-func (p *prober) begin(ctx context.Context, key types.NamespacedName, in inputs, fingerprint [sha256.Size]byte, wasReady bool) *run {
-	if p.stopped {
-		return nil
-	}
+// begin starts a run, with p.mu held. It outlives the reconcile that begins it.
+func (p *prober) begin(ctx context.Context, key types.NamespacedName, in inputs, target, fingerprint fingerprint, wasReady bool) *run {
+	before := p.runs[key]
 	tries := 1
-	if worked, known := p.worked[key]; known && worked == fingerprint || !known && wasReady {
+	if before == nil && wasReady || before != nil && before.inputs == fingerprint && before.outcome.ok() {
 		tries += len(pauses)
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	r := &run{fingerprint: fingerprint, cancel: cancel, done: make(chan struct{})}
+	r := &run{inputs: fingerprint, target: p.join(key, target), cancel: cancel, done: make(chan struct{})}
 	p.runs[key] = r
+	if before != nil {
+		before.cancel()
+		if before.target != r.target {
+			p.leave(key, before.target)
+		}
+	}
 	p.running.Go(func() {
 		defer cancel()
-		p.end(key, r, probeTarget(ctx, in, tries))
+		result, changes := p.probe(ctx, r.target, in, tries)
+		p.end(ctx, key, r, result, changes)
 	})
 	return r
 }
 
 // end records the outcome of a run, unless another took its place meanwhile.
-func (p *prober) end(key types.NamespacedName, r *run, result outcome) {
+func (p *prober) end(ctx context.Context, key types.NamespacedName, r *run, result outcome, changes int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	r.outcome, r.finished = result, time.Now()
+	r.outcome, r.changes, r.finished, r.void = result, changes, time.Now(), ctx.Err() != nil
 	close(r.done)
-	if p.runs[key] != r {
-		return
+	if p.runs[key] == r && r.awaited {
+		p.requeue(key)
 	}
-	if result.ok() {
-		p.worked[key] = r.fingerprint
-	} else {
-		delete(p.worked, key)
-	}
-	if r.awaited && p.queue != nil {
+}
+
+// requeue calls for a reconcile, with p.mu held.
+func (p *prober) requeue(key types.NamespacedName) {
+	if p.queue != nil && !p.stopped {
 		p.queue.Add(reconcile.Request{NamespacedName: key})
 	}
 }
 
-// forget drops what is known of a Connector that is no more.
+// forget drops what is known of a Connector that is no more, or asks nothing.
 func (p *prober) forget(key types.NamespacedName) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if r := p.runs[key]; r != nil {
 		r.cancel()
+		p.leave(key, r.target)
+		delete(p.runs, key)
 	}
-	delete(p.runs, key)
-	delete(p.worked, key)
 }
 
-// probeTarget probes until an outcome is good or the tries are used up.
-func probeTarget(ctx context.Context, in inputs, tries int) outcome {
+// probe probes until an outcome is good or the tries are used up. The number is that
+// of the target's changes that the outcome knows of.
+func (p *prober) probe(ctx context.Context, t *target, in inputs, tries int) (outcome, int) {
+	var since time.Time
 	for try := 0; ; try++ {
-		result := probeOnce(ctx, in)
+		changes, err := p.alive(ctx, t, in, since, tries > 1)
+		switch {
+		case err != nil: // it was tried again already, for all Connectors of the target
+			return outcome{liveness: err}, changes
+		case in.auth == nil:
+			return outcome{auth: in.authError}, changes
+		}
+		result := p.accepts(ctx, t, in)
 		if result.ok() || try+1 >= tries {
-			return result
+			return result, changes
+		}
+		if result.liveness != nil {
+			since = time.Now() // it does not help that it was alive before
 		}
 		select {
 		case <-time.After(pauses[try]):
 		case <-ctx.Done():
-			return result
+			return result, changes
 		}
 	}
 }
 
-func probeOnce(ctx context.Context, in inputs) outcome {
-	target, err := probe.NewTarget(in.address, in.ca)
-	if err != nil {
-		return outcome{liveness: err}
-	}
-	defer target.Close()
-	if err := target.Alive(ctx); err != nil {
-		return outcome{liveness: err}
-	}
-	if in.token == "" {
-		return outcome{}
-	}
-	err = target.Accepts(ctx, in.token)
-	switch kindOf(err) {
-	case probe.ConnectionFailed, probe.UnknownAuthority, probe.CertificateInvalid, probe.ServerError:
+// accepts asks whether the target accepts the Secret.
+func (p *prober) accepts(ctx context.Context, t *target, in inputs) outcome {
+	var account probe.Account
+	err := p.request(ctx, t, in, authProbe, func(ctx context.Context, target *probe.Target) (err error) {
+		account, err = target.Accepts(ctx, in.auth)
+		return err
+	})
+	switch kindOf(err) { //nolint:exhaustive // the others are about the Secret
+	case probe.ConnectionFailed, probe.UnknownAuthority, probe.CertificateInvalid, probe.AddressForbidden, probe.ServerError:
 		// It stopped being alive between the two.
 		return outcome{liveness: err}
-	default:
-		return outcome{auth: err}
 	}
+	result := outcome{auth: err, user: account.User}
+	if account.Kubernetes {
+		result.version = p.version(ctx, t, in)
+	}
+	return result
 }

@@ -21,13 +21,16 @@ import (
 // describe turns an error of the transport into one of ours. Texts of the
 // transport are never passed on: some quote what the server sent.
 func (t *Target) describe(err error) error {
-	if e, ok := describeCertificate(err, t.host, time.Now()); ok {
+	if f := (*forbiddenError)(nil); errors.As(err, &f) {
+		return forbiddenAddress(t.address, f.ip)
+	}
+	if e, ok := describeCertificate(err, t.address.Host(), time.Now()); ok {
 		return e
 	}
-	return &Error{ConnectionFailed, fmt.Sprintf("no connection to %s: %s", t.base, connectionProblem(err))}
+	return &Error{ConnectionFailed, fmt.Sprintf("no connection to %s: %s", t.address, t.connectionProblem(err))}
 }
 
-func connectionProblem(err error) string {
+func (t *Target) connectionProblem(err error) string {
 	var (
 		dns    *net.DNSError
 		alert  tls.AlertError
@@ -39,12 +42,14 @@ func connectionProblem(err error) string {
 		isTimeout = isTimeout || e.Timeout()
 	}
 	switch {
+	case errors.Is(err, errProxy), errors.As(err, &op) && op.Op == "proxyconnect":
+		return "the proxy of the controller's environment cannot be used; check HTTPS_PROXY and NO_PROXY there"
 	case errors.As(err, &dns) && dns.IsNotFound:
 		return "the host name is not known; check spec.address"
 	case errors.As(err, &dns):
 		return "the host name cannot be looked up; check DNS"
 	case isTimeout:
-		return fmt.Sprintf("no answer within %s; check spec.address and firewalls", timeout)
+		return fmt.Sprintf("no answer within %s; check spec.address and firewalls", t.timeout)
 	case errors.Is(err, context.Canceled):
 		return "the probe was cancelled"
 	case errors.Is(err, syscall.ECONNREFUSED):
@@ -128,15 +133,20 @@ func names(certificate *x509.Certificate) string {
 // printable quotes a name out of a certificate, which whoever made it chose.
 func printable(s string) string {
 	const most = 80
+	return `"` + strings.ReplaceAll(sanitize(s, most), `"`, "?") + `"`
+}
+
+// sanitize keeps a text that somebody else wrote short and on one line.
+func sanitize(s string, most int) string {
 	runes := make([]rune, 0, most)
 	for _, r := range s {
 		if len(runes) == most {
-			return `"` + string(runes) + `…"`
+			return string(runes) + "…"
 		}
-		if !unicode.IsPrint(r) || r == '"' {
+		if !unicode.IsPrint(r) {
 			r = '?'
 		}
 		runes = append(runes, r)
 	}
-	return `"` + string(runes) + `"`
+	return string(runes)
 }

@@ -1,0 +1,277 @@
+package controller
+
+import (
+	"context"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/kube-connector/kube-connector/pkg/probe"
+)
+
+// target is what Connectors with the same address, certificates and liveness probe
+// share. Its fields belong to prober.mu.
+type target struct {
+	fingerprint fingerprint
+	members     map[types.NamespacedName]struct{}
+	// places are those of its auth probes.
+	places chan struct{}
+	// liveness is the last liveness probe or the one that is under way.
+	liveness *flight
+	// changes counts how often its answer was another than before.
+	changes int
+	version *flight
+	// slow says that the last request took longer than a reconcile waits.
+	slow bool
+	// connections are closed if nobody uses them for a while.
+	connections *probe.Target
+	used        time.Time
+}
+
+// flight is a request whose answer is for all Connectors of a target. What is below
+// done belongs to prober.mu until that is closed.
+type flight struct {
+	started time.Time
+	cancel  context.CancelFunc
+
+	done     chan struct{}
+	finished time.Time
+	err      error
+	version  string
+}
+
+func (f *flight) underway() bool { return f != nil && f.finished.IsZero() }
+
+// join makes a Connector a member of a target, with p.mu held.
+func (p *prober) join(key types.NamespacedName, fingerprint fingerprint) *target {
+	t := p.targets[fingerprint]
+	if t == nil {
+		t = &target{
+			fingerprint: fingerprint,
+			members:     make(map[types.NamespacedName]struct{}),
+			places:      make(chan struct{}, p.slots.perTarget),
+		}
+		p.targets[fingerprint] = t
+	}
+	t.members[key] = struct{}{}
+	return t
+}
+
+// leave takes a Connector from a target, with p.mu held. The last one takes the
+// target with it.
+func (p *prober) leave(key types.NamespacedName, t *target) {
+	delete(t.members, key)
+	if len(t.members) == 0 {
+		t.close()
+		delete(p.targets, t.fingerprint)
+	}
+}
+
+func (t *target) close() {
+	if t.liveness != nil {
+		t.liveness.cancel()
+	}
+	if t.connections != nil {
+		t.connections.Close()
+		t.connections = nil
+	}
+}
+
+// patience is how long a reconcile waits for an answer of this target: not at all
+// if others have waited in vain.
+func (t *target) patience() time.Duration {
+	if t.slow || t.liveness.underway() && time.Since(t.liveness.started) > patience {
+		return 0
+	}
+	return patience
+}
+
+// alive is the answer of the target to the liveness probe: the last one, if it is
+// new enough and was asked for after since. patient says that the first probe is
+// worth a second try. The number is that of the changes that the answer knows of.
+func (p *prober) alive(ctx context.Context, t *target, in inputs, since time.Time, patient bool) (changes int, err error) {
+	if in.liveness == nil {
+		return 0, nil
+	}
+	p.mu.Lock()
+	f := t.liveness
+	if f == nil || !f.underway() && (time.Since(f.finished) > p.reuse(f.err) || f.started.Before(since)) {
+		f = p.launch(ctx, t, in, patient)
+	}
+	p.mu.Unlock()
+	select {
+	case <-f.done:
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return t.changes, f.err
+}
+
+// reuse is for how long an answer is good: less than the least time after which a
+// Connector of the target is looked at again.
+func (p *prober) reuse(err error) time.Duration {
+	if err != nil {
+		return p.schedule.Failing * 3 / 4
+	}
+	return p.schedule.Ready * 3 / 4
+}
+
+// launch starts a liveness probe, with p.mu held. It outlives the run that starts
+// it, because others wait for it too.
+func (p *prober) launch(ctx context.Context, t *target, in inputs, patient bool) *flight {
+	before := t.liveness
+	tries := 1
+	if before == nil && patient || before != nil && before.err == nil {
+		tries += len(pauses)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	f := &flight{started: time.Now(), cancel: cancel, done: make(chan struct{})}
+	t.liveness = f
+	if p.stopped || len(t.members) == 0 {
+		cancel()
+	}
+	p.running.Go(func() {
+		defer cancel()
+		var err error
+		for try := range tries {
+			err = p.request(ctx, t, in, livenessProbe, func(ctx context.Context, target *probe.Target) error {
+				return target.Alive(ctx, in.liveness)
+			})
+			if err == nil || try+1 == tries {
+				break
+			}
+			select {
+			case <-time.After(pauses[try]):
+			case <-ctx.Done():
+			}
+		}
+		p.land(t, f, before, err)
+	})
+	return f
+}
+
+// land records the answer to a liveness probe. If it is another than before, all
+// Connectors of the target are looked at.
+func (p *prober) land(t *target, f, before *flight, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f.err, f.finished = err, time.Now()
+	close(f.done)
+	if before == nil || textOf(before.err) == textOf(err) {
+		return
+	}
+	t.changes++
+	for key := range t.members {
+		if r := p.runs[key]; r != nil && !r.finished.IsZero() {
+			p.requeue(key)
+		}
+	}
+}
+
+func textOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// version is the version of an API server that has accepted a Secret. It is asked
+// as often as the server is probed, and is what it was if that fails.
+func (p *prober) version(ctx context.Context, t *target, in inputs) string {
+	p.mu.Lock()
+	f := t.version
+	if f != nil && (f.underway() || time.Since(f.finished) <= p.reuse(nil)) {
+		p.mu.Unlock()
+		select {
+		case <-f.done:
+			return f.version
+		case <-ctx.Done():
+			return ""
+		}
+	}
+	before := f
+	f = &flight{done: make(chan struct{})}
+	t.version = f
+	p.mu.Unlock()
+
+	version := ""
+	if release, ok := take(ctx, p.slots.all); ok {
+		if target, err := p.open(t, in); err == nil {
+			version = target.Version(ctx, in.auth)
+		}
+		release()
+	}
+
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if version == "" && before != nil {
+		version = before.version
+	}
+	f.version, f.finished = version, time.Now()
+	close(f.done)
+	if ctx.Err() != nil {
+		t.version = before // whoever is next asks anew
+	}
+	return version
+}
+
+// request does one request of a probe when it is its turn, and measures it.
+func (p *prober) request(ctx context.Context, t *target, in inputs, kind string, do func(context.Context, *probe.Target) error) error {
+	var places []chan struct{}
+	if kind == authProbe {
+		places = append(places, t.places)
+	}
+	p.mu.Lock()
+	if t.slow {
+		places = append(places, p.slots.slow)
+	}
+	p.mu.Unlock()
+	release, ok := take(ctx, append(places, p.slots.all)...)
+	if !ok {
+		return ctx.Err()
+	}
+	defer release()
+
+	target, err := p.open(t, in)
+	if err != nil {
+		return err
+	}
+	start := time.Now()
+	err = do(ctx, target)
+	took := time.Since(start)
+	if ctx.Err() == nil {
+		p.metrics.observe(kind, took, err)
+		p.mu.Lock()
+		t.slow = took > patience
+		p.mu.Unlock()
+	}
+	return err
+}
+
+// open is the target with its connections. Those of targets that were not probed
+// for a while are closed on the occasion.
+func (p *prober) open(t *target, in inputs) (*probe.Target, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	t.used = now
+	if now.Sub(p.swept) > probe.IdleTimeout/2 {
+		p.swept = now
+		for _, other := range p.targets {
+			if other.connections != nil && now.Sub(other.used) > probe.IdleTimeout {
+				other.connections.Close()
+				other.connections = nil
+			}
+		}
+	}
+	if t.connections == nil {
+		opened, err := probe.NewTarget(in.address, in.ca, p.options.Probes.Options)
+		if err != nil {
+			return nil, err
+		}
+		t.connections = opened
+	}
+	return t.connections, nil
+}
