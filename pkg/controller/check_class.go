@@ -9,7 +9,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/kube-connector/kube-connector/pkg/apis/connectors/v1alpha1"
-	"github.com/kube-connector/kube-connector/pkg/connector"
 	"github.com/kube-connector/kube-connector/pkg/probe"
 )
 
@@ -61,9 +60,6 @@ func chooseAuthType(class *v1alpha1.ConnectorClass, auth *v1alpha1.ConnectorAuth
 	for i := range types {
 		if wanted != "" && types[i].Name != wanted {
 			continue
-		}
-		if !connector.CarriesToken(types[i].SecretType) {
-			return nil, fmt.Sprintf("wants Secrets of type %s for %q; only %s can be used", types[i].SecretType, types[i].Name, connector.SecretTypeBearerToken)
 		}
 		return &types[i], ""
 	}

@@ -42,7 +42,8 @@ func TestConditions(t *testing.T) {
 				isUnknown(v1alpha1.ConditionSecretReady, "waits for the ConnectorClass"),
 				isUnknown(v1alpha1.ConditionLivenessReady, "waits for the ConnectorClass"),
 				isUnknown(v1alpha1.ConditionAuthReady, "waits for the ConnectorClass"),
-				isTrue(v1alpha1.ConditionProxyServiceReady, v1alpha1.ReasonAmbassador),
+				isUnknown(v1alpha1.ConditionProxyServiceReady, "waits for the ConnectorClass"),
+				isUnknown(v1alpha1.ConditionTokenExpiryReady, "waits for the Secret"),
 			},
 		},
 		"class does not offer it": {
@@ -64,12 +65,6 @@ func TestConditions(t *testing.T) {
 			},
 			[]want{ready},
 		},
-		"class wants Secrets of an unknown type": {
-			func(f *fixture) {
-				f.class("odd", v1alpha1.AuthType{Name: "bearerTokenAuth", SecretType: "kubernetes.io/basic-auth"})
-			},
-			[]want{isFalse(v1alpha1.ConditionConnectorClassReady, v1alpha1.ReasonConnectorClassNotReady, `wants Secrets of type kubernetes.io/basic-auth`)},
-		},
 		"class offers no authentication, one is asked for": {
 			func(f *fixture) { f.class("none") },
 			[]want{isFalse(v1alpha1.ConditionConnectorClassReady, v1alpha1.ReasonConnectorClassNotReady, `offers no authentication; remove spec.auth.name "bearerTokenAuth"`)},
@@ -84,7 +79,9 @@ func TestConditions(t *testing.T) {
 			[]want{
 				ready,
 				isTrue(v1alpha1.ConditionSecretReady, v1alpha1.ReasonSecretOptional),
+				isTrue(v1alpha1.ConditionTokenExpiryReady, v1alpha1.ReasonNoExpiry),
 				isTrue(v1alpha1.ConditionAuthReady, v1alpha1.ReasonNonAuthProbe),
+				isTrue(v1alpha1.ConditionProxyServiceReady, v1alpha1.ReasonNonProxy),
 			},
 		},
 		"optional Secret left out": {
@@ -99,7 +96,7 @@ func TestConditions(t *testing.T) {
 			func(f *fixture) { f.connector.Spec.Auth = nil },
 			[]want{
 				isFalse(v1alpha1.ConditionReady, v1alpha1.ReasonSecretNotFound,
-					"no Secret is named; name one of type connectors.cpaas.io/bearer-token in spec.auth.secretRef.name"),
+					"no Secret is named; name one in spec.auth.secretRef.name, and create it with type connectors.cpaas.io/bearer-token and key token"),
 				isUnknown(v1alpha1.ConditionAuthReady, "waits for the Secret"),
 			},
 		},

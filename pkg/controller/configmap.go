@@ -2,7 +2,8 @@ package controller
 
 import (
 	"context"
-	"encoding/json"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -13,9 +14,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	corev1apply "k8s.io/client-go/applyconfigurations/core/v1"
-	metav1apply "k8s.io/client-go/applyconfigurations/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kube-connector/kube-connector/pkg/apis/connectors/v1alpha1"
 	"github.com/kube-connector/kube-connector/pkg/connector"
@@ -31,61 +29,75 @@ var errForeignConfigMap = errors.New("the ConfigMap belongs to somebody else")
 // A certificate that is no longer named goes from the ConfigMap at once, so that
 // deleting a CA ends the trust in it in running Pods too.
 func (r *reconciler) writeConnection(ctx context.Context, e *evaluation) error {
-	key := types.NamespacedName{Namespace: e.connector.Namespace, Name: v1alpha1.ConnectionConfigMapName(e.connector.Name)}
+	desired := connectionOf(e)
+	key := types.NamespacedName{Namespace: desired.Namespace, Name: desired.Name}
+	var cached, existing corev1.ConfigMap
+	err := r.client.Get(ctx, key, &cached)
+	if err == nil && says(&cached, e.connector, desired.Data) {
+		return nil
+	}
+	if apierrors.IsNotFound(err) {
+		err = r.client.Create(ctx, desired)
+		if err == nil || !apierrors.IsAlreadyExists(err) {
+			return wrapped(err, "creating ConfigMap %q", key.Name)
+		}
+	}
+	// The cache has hashes only, and those with our label only.
+	if err = r.live.Get(ctx, key, &existing); err != nil {
+		return fmt.Errorf("reading ConfigMap %q: %w", key.Name, err)
+	}
+	if !isOurs(&existing, e.connector) {
+		return errForeignConfigMap
+	}
+	if says(&existing, e.connector, desired.Data) {
+		return nil
+	}
+	// What others put into it goes: a ca.crt of somebody else would be trusted by
+	// the sidecars.
+	existing.Data, existing.BinaryData = desired.Data, nil
+	if existing.Labels == nil {
+		existing.Labels = make(map[string]string)
+	}
+	maps.Copy(existing.Labels, desired.Labels)
+	existing.OwnerReferences = append(slices.DeleteFunc(existing.OwnerReferences, func(owner metav1.OwnerReference) bool {
+		return owner.Controller != nil && *owner.Controller
+	}), desired.OwnerReferences...)
+	return wrapped(r.client.Update(ctx, &existing), "updating ConfigMap %q", key.Name)
+}
+
+func wrapped(err error, format string, args ...any) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), err)
+}
+
+// connectionOf is the ConfigMap as it should be.
+func connectionOf(e *evaluation) *corev1.ConfigMap {
+	c, controls := e.connector, true
 	data := map[string]string{v1alpha1.ConnectionKeyAddress: e.address.String()}
 	if e.ca.Len() > 0 {
 		data[v1alpha1.ConnectionKeyCA] = string(e.ca.PEM())
 	}
-	if e.token != "" {
-		ref := connector.Reference{Namespace: key.Namespace, Name: e.connector.Name}
-		data[v1alpha1.ConnectionKeySeal] = connector.Seal(e.token, ref, e.address, e.ca.PEM())
+	if e.sealing != "" {
+		ref := connector.Reference{Namespace: c.Namespace, Name: c.Name}
+		data[v1alpha1.ConnectionKeySeal] = connector.Seal(e.sealing, ref, e.address, e.ca.PEM())
 	}
-
-	existing, err := r.readConfigMap(ctx, key)
-	if err != nil {
-		return err
+	return &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: c.Namespace,
+			Name:      v1alpha1.ConnectionConfigMapName(c.Name),
+			Labels:    map[string]string{v1alpha1.LabelConnector: c.Name},
+			OwnerReferences: []metav1.OwnerReference{{
+				APIVersion: v1alpha1.GroupVersion.String(),
+				Kind:       "Connector",
+				Name:       c.Name,
+				UID:        c.UID,
+				Controller: &controls,
+			}},
+		},
+		Data: data,
 	}
-	if existing != nil {
-		if !isOurs(existing, e.connector) {
-			return errForeignConfigMap
-		}
-		if says(existing, e.connector, data) {
-			return nil
-		}
-		if err := r.removeOthersData(ctx, existing, e.connector, data); err != nil {
-			return fmt.Errorf("cleaning ConfigMap %q: %w", key.Name, err)
-		}
-	}
-	desired := corev1apply.ConfigMap(key.Name, key.Namespace).
-		WithLabels(map[string]string{v1alpha1.LabelConnector: e.connector.Name}).
-		WithOwnerReferences(metav1apply.OwnerReference().
-			WithAPIVersion(v1alpha1.GroupVersion.String()).
-			WithKind("Connector").
-			WithName(e.connector.Name).
-			WithUID(e.connector.UID).
-			WithController(true)).
-		WithData(data)
-	if err := r.client.Apply(ctx, desired, client.ForceOwnership); err != nil {
-		return fmt.Errorf("applying ConfigMap %q: %w", key.Name, err)
-	}
-	return nil
-}
-
-// readConfigMap reads a ConfigMap, nil if there is none. The cache holds those
-// with our label only, so what it does not have is asked of the API server.
-func (r *reconciler) readConfigMap(ctx context.Context, key types.NamespacedName) (*corev1.ConfigMap, error) {
-	var configMap corev1.ConfigMap
-	err := r.client.Get(ctx, key, &configMap)
-	if apierrors.IsNotFound(err) {
-		err = r.live.Get(ctx, key, &configMap)
-	}
-	if apierrors.IsNotFound(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading ConfigMap %q: %w", key.Name, err)
-	}
-	return &configMap, nil
 }
 
 // isOurs reports whether the ConfigMap is controlled by the Connector, or by one
@@ -102,35 +114,27 @@ func isOurs(configMap *corev1.ConfigMap, c *v1alpha1.Connector) bool {
 
 // says reports whether the ConfigMap is as it must be and nothing more.
 func says(configMap *corev1.ConfigMap, c *v1alpha1.Connector, data map[string]string) bool {
-	return maps.Equal(configMap.Data, data) &&
-		len(configMap.BinaryData) == 0 &&
+	return digest(configMap) == digest(&corev1.ConfigMap{Data: data}) &&
 		configMap.Labels[v1alpha1.LabelConnector] == c.Name &&
 		metav1.IsControlledBy(configMap, c)
 }
 
-// removeOthersData removes what others put into the ConfigMap, and the mark of a
-// predecessor. An apply does not: it leaves alone what it does not speak of, and
-// a ca.crt of somebody else would be trusted by the sidecars.
-func (r *reconciler) removeOthersData(ctx context.Context, configMap *corev1.ConfigMap, c *v1alpha1.Connector, data map[string]string) error {
-	extra := make(map[string]any)
-	for key := range configMap.Data {
-		if _, ok := data[key]; !ok {
-			extra[key] = nil
-		}
+// digestKey is where a ConfigMap in the cache has a hash instead of its data. The
+// API server allows no colon in a key, so nobody can pretend to be one.
+const digestKey = "sha256:"
+
+// digest is a hash of what is in a ConfigMap.
+func digest(configMap *corev1.ConfigMap) string {
+	if known, ok := configMap.Data[digestKey]; ok {
+		return known
 	}
-	metadata := map[string]any{"resourceVersion": configMap.ResourceVersion}
-	hasPredecessor := !metav1.IsControlledBy(configMap, c)
-	if hasPredecessor {
-		metadata["ownerReferences"] = slices.DeleteFunc(slices.Clone(configMap.OwnerReferences), func(owner metav1.OwnerReference) bool {
-			return owner.Controller != nil && *owner.Controller
-		})
+	hash := sha256.New()
+	for _, key := range slices.Sorted(maps.Keys(configMap.Data)) {
+		fmt.Fprintf(hash, "%s %d ", key, len(configMap.Data[key]))
+		hash.Write([]byte(configMap.Data[key]))
 	}
-	if len(extra) == 0 && len(configMap.BinaryData) == 0 && !hasPredecessor {
-		return nil
+	for _, key := range slices.Sorted(maps.Keys(configMap.BinaryData)) {
+		fmt.Fprintf(hash, "binary %s", key) // there should be none, so its value does not matter
 	}
-	patch, err := json.Marshal(map[string]any{"metadata": metadata, "data": extra, "binaryData": nil})
-	if err != nil {
-		return err
-	}
-	return r.client.Patch(ctx, configMap, client.RawPatch(types.MergePatchType, patch))
+	return hex.EncodeToString(hash.Sum(nil))
 }

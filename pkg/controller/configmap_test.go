@@ -48,9 +48,11 @@ func TestConfigMap(t *testing.T) {
 // A target that does not answer is no reason to leave Pods without its address.
 func TestConfigMapWithoutTarget(t *testing.T) {
 	f := newFixture(t, patient)
-	f.connector.Spec.ConnectorClassName = "nowhere"
+	server := target(t, healthy)
+	f.pointAt(server)
+	server.Close()
 	f.create(f.connector)
-	f.await(soon, isFalse(v1alpha1.ConditionReady, v1alpha1.ReasonConnectorClassNotFound, ""))
+	f.await(soon, isFalse(v1alpha1.ConditionReady, v1alpha1.ReasonSecretNotFound, ""))
 	require.Equal(t, map[string]string{v1alpha1.ConnectionKeyAddress: f.connector.Spec.Address}, f.configMap(t).Data)
 }
 

@@ -3,14 +3,16 @@ package controller
 import (
 	"context"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/kube-connector/kube-connector/pkg/apis/connectors/v1alpha1"
 )
@@ -18,9 +20,14 @@ import (
 const (
 	// fieldOwner is the manager of every field that the controller writes.
 	fieldOwner = "connector-controller"
-	// concurrentReconciles bounds how many Connectors are looked at at once. A
-	// reconcile waits for a probe no longer than patience.
-	concurrentReconciles = 16
+	// concurrentReconciles bounds how many Connectors are looked at at once, and so
+	// how many requests the API server gets at once. A reconcile mostly waits: for
+	// the API server, and for a probe no longer than patience.
+	concurrentReconciles = 32
+	// firstRetry and lastRetry bound how long it takes until a look that failed, as
+	// when the API server is away, is tried again.
+	firstRetry = 100 * time.Millisecond
+	lastRetry  = 30 * time.Second
 )
 
 // Options of the controller.
@@ -49,12 +56,8 @@ func Add(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	if err := mgr.Add(classInstaller{client: mgr.GetClient()}); err != nil {
 		return fmt.Errorf("adding the installer of classes: %w", err)
 	}
-	r := &reconciler{
-		client:  mgr.GetClient(),
-		live:    mgr.GetAPIReader(),
-		probes:  probes,
-		options: options,
-	}
+	r := newReconciler(mgr.GetCache(), mgr.GetAPIReader(), mgr.GetClient(), options)
+	r.events, r.probes = mgr.GetEventRecorder(reporter), probes
 	lookUp := lookUp{connectors: mgr.GetClient(), systemNamespace: options.SystemNamespace}
 	secrets := &metav1.PartialObjectMetadata{}
 	secrets.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
@@ -62,11 +65,15 @@ func Add(ctx context.Context, mgr ctrl.Manager, options Options) error {
 		Named("connector").
 		// Our own writes of the status need no second look.
 		For(&v1alpha1.Connector{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&v1alpha1.ConnectorClass{}, handler.EnqueueRequestsFromMapFunc(lookUp.ofClass)).
-		WatchesMetadata(secrets, handler.EnqueueRequestsFromMapFunc(lookUp.ofSecret)).
-		Watches(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(lookUp.ofConfigMap)).
+		Watches(&v1alpha1.ConnectorClass{}, onChange(lookUp.ofClass)).
+		WatchesMetadata(secrets, onChange(lookUp.ofSecret)).
+		Watches(&corev1.ConfigMap{}, onChange(lookUp.ofConfigMap)).
 		WatchesRawSource(probes.source()).
-		WithOptions(controller.Options{MaxConcurrentReconciles: concurrentReconciles}).
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: concurrentReconciles,
+			// All come back soon after the API server does, however long it was away.
+			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstRetry, lastRetry),
+		}).
 		Complete(r)
 	if err != nil {
 		return fmt.Errorf("adding the controller of Connectors: %w", err)

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"time"
 
 	"github.com/kube-connector/kube-connector/pkg/apis/connectors/v1alpha1"
 	"github.com/kube-connector/kube-connector/pkg/connector"
@@ -12,6 +13,7 @@ import (
 // before it left here and leaves what it found out itself.
 type evaluation struct {
 	connector *v1alpha1.Connector
+	now       time.Time
 
 	// address is what spec.address says, zero if it is not valid; addressError
 	// then says why.
@@ -26,14 +28,20 @@ type evaluation struct {
 	authType *v1alpha1.AuthType
 	// secret is the data of the Secret that the Connector authenticates with, nil
 	// if there is none or it is not as it must be; token is the bearer token in it,
-	// empty if there is none.
+	// empty if there is none. Both are shared: nobody may change them.
 	secret map[string][]byte
 	token  string
+	// sealing is the bearer token, even one that has expired: the sidecar should
+	// hear from the target that it has, and not take the address for unsealed.
+	sealing  string
+	lifetime connector.Lifetime
 	// ca are the certificates to trust besides the system's roots, and
-	// tokenSecretCA is the value under ca.crt beside the token.
-	ca            connector.Bundle
-	tokenSecretCA []byte
-	// probe is what the target answered, nil if it was not asked or has not
+	// tokenSecretCA those under ca.crt beside the token, nil if there are none.
+	ca            *authorities
+	tokenSecretCA *authorities
+	// proxy is where the sidecar serves the Connector, nil if it cannot.
+	proxy *v1alpha1.ConnectorProxy
+	// outcome is what the target answered, nil if it was not asked or has not
 	// answered yet.
 	outcome *outcome
 
@@ -59,6 +67,7 @@ type check struct {
 var checks = []check{
 	{condition: v1alpha1.ConditionConnectorClassReady, look: (*reconciler).checkClass},
 	{condition: v1alpha1.ConditionSecretReady, look: (*reconciler).checkSecret},
+	{condition: v1alpha1.ConditionTokenExpiryReady, look: (*reconciler).checkTokenExpiry, informational: true},
 	{condition: v1alpha1.ConditionCACertReady, look: (*reconciler).checkCACert, informational: true},
 	{condition: v1alpha1.ConditionLivenessReady, look: (*reconciler).checkLiveness},
 	{condition: v1alpha1.ConditionAuthReady, look: (*reconciler).checkAuth},

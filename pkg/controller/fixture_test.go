@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -79,6 +80,7 @@ func newFixture(t *testing.T, s *site) *fixture {
 		// Nobody deletes what is in a namespace here, and what stays is probed for
 		// as long as the tests run. The context of the test has ended.
 		require.NoError(t, s.admin.DeleteAllOf(context.Background(), &v1alpha1.Connector{}, client.InNamespace(f.namespace)))
+		require.Empty(t, s.invariants.violations(f.namespace))
 	})
 	return f
 }
@@ -185,64 +187,33 @@ func (f *fixture) configMap(t require.TestingT) *corev1.ConfigMap {
 	return &configMap
 }
 
-var summed = []v1alpha1.ConditionType{
-	v1alpha1.ConditionConnectorClassReady, v1alpha1.ConditionSecretReady, v1alpha1.ConditionLivenessReady,
-	v1alpha1.ConditionAuthReady, v1alpha1.ConditionProxyServiceReady,
-}
-
 // invariantsHold checks what must be so at any time, whatever the test does.
 func (f *fixture) invariantsHold() {
 	f.t.Helper()
 	ctx, t := f.t.Context(), f.t
+	require.Empty(t, f.invariants.violations(f.namespace))
 	var connectors v1alpha1.ConnectorList
 	require.NoError(t, f.admin.List(ctx, &connectors, client.InNamespace(f.namespace)))
 	for _, c := range connectors.Items {
 		if len(c.Status.Conditions) > 0 {
-			requireConsistent(t, &c)
+			require.Empty(t, inconsistencies(&c, false))
 		}
 	}
 	var configMaps corev1.ConfigMapList
 	require.NoError(t, f.admin.List(ctx, &configMaps, client.InNamespace(f.namespace)))
-	var events corev1.EventList
+	var events eventsv1.EventList
 	require.NoError(t, f.admin.List(ctx, &events, client.InNamespace(f.namespace)))
 	seen, err := json.Marshal([]any{connectors.Items, configMaps.Items, events.Items})
 	require.NoError(t, err)
-	said := logs.String()
+	measured, err := metricsText()
+	require.NoError(t, err)
+	texts := map[string]string{
+		"the objects": string(seen), "the log": logs.String(), "the metrics": measured, "what was sent": f.invariants.sent.String(),
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, token := range f.tokens {
-		// A part of a token is too much already. Its end is the part that tells it
-		// from others.
-		part := token[max(0, len(token)-12):]
-		require.NotContains(t, string(seen), part, "a token is in an object")
-		require.NotContains(t, said, part, "a token is in the log")
-	}
-}
-
-func requireConsistent(t *testing.T, c *v1alpha1.Connector) {
-	t.Helper()
-	ready := meta.FindStatusCondition(c.Status.Conditions, string(v1alpha1.ConditionReady))
-	require.NotNil(t, ready, "Ready is always there")
-	require.Equal(t, c.Status.ObservedGeneration, ready.ObservedGeneration)
-	require.LessOrEqual(t, ready.ObservedGeneration, c.Generation)
-	require.Len(t, c.Status.Conditions, len(summed)+2)
-	require.Equal(t, "http://127.0.0.1:17443", c.Status.Proxy.HTTPAddress.URL)
-	first := metav1.Condition{Status: metav1.ConditionTrue, Reason: "Ready"}
-	for _, part := range append([]v1alpha1.ConditionType{v1alpha1.ConditionCACertReady}, summed...) {
-		found := meta.FindStatusCondition(c.Status.Conditions, string(part))
-		require.NotNil(t, found, part)
-		require.Equal(t, ready.ObservedGeneration, found.ObservedGeneration, part)
-		require.NotEmpty(t, found.Message, part)
-		require.Less(t, len(found.Message), 400, part)
-		require.NotRegexp(t, `\d\d:\d\d:\d\d`, found.Message, "no timestamps in messages")
-		if part != v1alpha1.ConditionCACertReady && found.Status != metav1.ConditionTrue && first.Status == metav1.ConditionTrue {
-			first = *found
-		}
-	}
-	require.Equal(t, first.Status, ready.Status, "Ready is what its first part that is not is: %v", c.Status.Conditions)
-	require.Equal(t, first.Reason, ready.Reason)
-	if first.Message != "" {
-		require.Equal(t, first.Message, ready.Message)
+		require.Empty(t, leaksOf(token, texts), "a token is there")
 	}
 }
 

@@ -5,8 +5,13 @@ import (
 	"fmt"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -54,44 +59,102 @@ type lookUp struct {
 	systemNamespace string
 }
 
-func (l lookUp) ofClass(ctx context.Context, class client.Object) []reconcile.Request {
-	return l.list(ctx, client.MatchingFields{indexClass: class.GetName()})
+// concerned are Connectors to look at: those at once that somebody may be waiting
+// for, and the rest when there is nothing else to do.
+type concerned struct {
+	now, later []reconcile.Request
 }
 
-func (l lookUp) ofSecret(ctx context.Context, secret client.Object) []reconcile.Request {
-	if l.isGlobalCA(secret) {
-		return l.list(ctx)
+// onChange enqueues what a change of something concerns. What is there at the
+// start is no change: all Connectors are looked at then anyway.
+func onChange(concerns func(context.Context, client.Object) concerned) handler.EventHandler {
+	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+	enqueue := func(ctx context.Context, q queue, objects ...client.Object) {
+		for _, object := range objects {
+			found := concerns(ctx, object)
+			for _, request := range found.now {
+				q.Add(request)
+			}
+			for _, request := range found.later {
+				if prioritized, ok := q.(priorityqueue.PriorityQueue[reconcile.Request]); ok {
+					low := handler.LowPriority
+					prioritized.AddWithOpts(priorityqueue.AddOpts{Priority: &low}, request)
+				} else {
+					q.Add(request)
+				}
+			}
+		}
 	}
-	return l.list(ctx, client.InNamespace(secret.GetNamespace()), client.MatchingFields{indexSecret: secret.GetName()})
+	return handler.Funcs{
+		CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) {
+			if !e.IsInInitialList {
+				enqueue(ctx, q, e.Object)
+			}
+		},
+		// Both sides of an update, so that taking a label away counts too.
+		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) {
+			if e.ObjectOld.GetResourceVersion() != e.ObjectNew.GetResourceVersion() {
+				enqueue(ctx, q, e.ObjectOld, e.ObjectNew)
+			}
+		},
+		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q queue) {
+			enqueue(ctx, q, e.Object)
+		},
+	}
 }
 
-// isGlobalCA is asked about both sides of an update, so that taking the label
-// away counts too.
+func (l lookUp) ofClass(ctx context.Context, class client.Object) concerned {
+	return concerned{now: requestsFor(l.list(ctx, client.MatchingFields{indexClass: class.GetName()}))}
+}
+
+// ofSecret finds all Connectors if it is a global CA. Those that fail for want of
+// one come first; the others would fill the queue for a minute.
+func (l lookUp) ofSecret(ctx context.Context, secret client.Object) concerned {
+	if !l.isGlobalCA(secret) {
+		return concerned{now: requestsFor(l.list(ctx, client.InNamespace(secret.GetNamespace()), client.MatchingFields{indexSecret: secret.GetName()}))}
+	}
+	var waiting, others []v1alpha1.Connector
+	for _, c := range l.list(ctx) {
+		liveness := meta.FindStatusCondition(c.Status.Conditions, string(v1alpha1.ConditionLivenessReady))
+		if liveness != nil && liveness.Reason == string(v1alpha1.ReasonCertificateInvalid) {
+			waiting = append(waiting, c)
+		} else {
+			others = append(others, c)
+		}
+	}
+	return concerned{now: requestsFor(waiting), later: requestsFor(others)}
+}
+
 func (l lookUp) isGlobalCA(secret client.Object) bool {
 	return secret.GetNamespace() == l.systemNamespace && secret.GetLabels()[connector.LabelCACert] == "true"
 }
 
 // ofConfigMap goes by the name and not by the owner reference, so that a
 // ConfigMap that lost the reference or got in the way of ours counts too.
-func (l lookUp) ofConfigMap(_ context.Context, configMap client.Object) []reconcile.Request {
+func (l lookUp) ofConfigMap(_ context.Context, configMap client.Object) concerned {
 	name, ok := strings.CutSuffix(configMap.GetName(), v1alpha1.ConnectionConfigMapName(""))
 	if !ok {
-		return nil
+		return concerned{}
 	}
-	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: configMap.GetNamespace(), Name: name}}}
+	return concerned{now: []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: configMap.GetNamespace(), Name: name}}}}
 }
 
-func (l lookUp) list(ctx context.Context, options ...client.ListOption) []reconcile.Request {
+// list finds Connectors in the cache. They are shared: nobody may change them.
+func (l lookUp) list(ctx context.Context, options ...client.ListOption) []v1alpha1.Connector {
 	var connectors v1alpha1.ConnectorList
-	if err := l.connectors.List(ctx, &connectors, options...); err != nil {
+	if err := l.connectors.List(ctx, &connectors, append(options, client.UnsafeDisableDeepCopy)...); err != nil {
 		// From the cache this fails on a wrong index only; the next look of each
 		// Connector will come all the same.
 		log.FromContext(ctx).Error(err, "cannot list the Connectors that a change concerns")
 		return nil
 	}
-	requests := make([]reconcile.Request, 0, len(connectors.Items))
-	for i := range connectors.Items {
-		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&connectors.Items[i])})
+	return connectors.Items
+}
+
+func requestsFor(connectors []v1alpha1.Connector) []reconcile.Request {
+	requests := make([]reconcile.Request, 0, len(connectors))
+	for i := range connectors {
+		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&connectors[i])})
 	}
 	return requests
 }

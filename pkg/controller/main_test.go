@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -39,8 +37,8 @@ type site struct {
 	admin client.Client
 	// manager is the controller's.
 	manager ctrl.Manager
-	// writes are what the controller writes.
-	writes writes
+	// invariants see all that the controller does there.
+	invariants invariants
 }
 
 var (
@@ -101,7 +99,13 @@ func runTests(m *testing.M) (code int, err error) {
 		}
 		*s.site = started
 	}
-	return m.Run(), nil
+	code = m.Run()
+	for _, s := range []*site{patient, eager} {
+		for _, violation := range s.invariants.violations("") {
+			err = errors.Join(err, errors.New(violation))
+		}
+	}
+	return code, err
 }
 
 // startSite starts an API server and the controller on it. The function it
@@ -126,7 +130,7 @@ func startSite(schedule controller.Schedule) (*site, func() error, error) {
 	user := rest.CopyConfig(server.Config)
 	user.Impersonate.UserName = "system:serviceaccount:" + systemNamespace + ":connector-controller"
 	user.Impersonate.Groups = []string{"system:serviceaccounts", "system:authenticated"}
-	user.Wrap(s.writes.count)
+	user.Wrap(s.invariants.watch)
 	if s.manager, err = ctrl.NewManager(user, options); err != nil {
 		return nil, server.Stop, err
 	}
@@ -175,40 +179,3 @@ func (s *site) install() error {
 	}
 	return nil
 }
-
-// writes counts requests that write, by what they write.
-type writes struct {
-	mu     sync.Mutex
-	byPath map[string]int
-}
-
-func (w *writes) count(next http.RoundTripper) http.RoundTripper {
-	return roundTripper(func(r *http.Request) (*http.Response, error) {
-		if r.Method != http.MethodGet {
-			w.mu.Lock()
-			if w.byPath == nil {
-				w.byPath = make(map[string]int)
-			}
-			w.byPath[r.URL.Path]++
-			w.mu.Unlock()
-		}
-		return next.RoundTrip(r)
-	})
-}
-
-// of is how many there were of objects of a namespace.
-func (w *writes) of(namespace string) int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	n := 0
-	for path, times := range w.byPath {
-		if strings.Contains(path, "/namespaces/"+namespace+"/") {
-			n += times
-		}
-	}
-	return n
-}
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

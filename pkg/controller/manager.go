@@ -32,11 +32,14 @@ func ManagerOptions() (ctrl.Options, error) {
 	return ctrl.Options{
 		Scheme: scheme,
 		Cache: cache.Options{
-			DefaultTransform: cache.TransformStripManagedFields(),
+			DefaultTransform: withoutHistory,
 			ByObject: map[client.Object]cache.ByObject{
-				&corev1.Secret{}:    {Transform: onlyIdentity},
-				&corev1.ConfigMap{}: {Label: labels.NewSelector().Add(*ofConnectors)},
-				&corev1.Pod{}:       injectedPods(),
+				&corev1.Secret{}: {Transform: onlyIdentity},
+				&corev1.ConfigMap{}: {
+					Label:     labels.NewSelector().Add(*ofConnectors),
+					Transform: onlyDigest,
+				},
+				&corev1.Pod{}: injectedPods(),
 			},
 		},
 		Client: client.Options{
@@ -48,13 +51,29 @@ func ManagerOptions() (ctrl.Options, error) {
 	}, nil
 }
 
+// withoutHistory takes off what says how an object came to be: more than half of
+// a Connector.
+func withoutHistory(object any) (any, error) {
+	accessor, err := meta.Accessor(object)
+	if err != nil {
+		return object, nil //nolint:nilerr // a tombstone, which has no metadata of its own
+	}
+	accessor.SetManagedFields(nil)
+	annotations := accessor.GetAnnotations()
+	delete(annotations, corev1.LastAppliedConfigAnnotation)
+	if len(annotations) == 0 {
+		accessor.SetAnnotations(nil)
+	}
+	return object, nil
+}
+
 // onlyIdentity takes everything off the metadata of a Secret that finding its
 // Connectors does not need. The annotations most of all: kubectl apply leaves
 // the data of the Secret in one.
 func onlyIdentity(object any) (any, error) {
 	secret, err := meta.Accessor(object)
 	if err != nil {
-		return object, nil //nolint:nilerr // a tombstone, which has no metadata of its own
+		return object, nil //nolint:nilerr // as above
 	}
 	var kept map[string]string
 	if value, ok := secret.GetLabels()[connector.LabelCACert]; ok {
@@ -65,5 +84,18 @@ func onlyIdentity(object any) (any, error) {
 	secret.SetManagedFields(nil)
 	secret.SetOwnerReferences(nil)
 	secret.SetFinalizers(nil)
+	return object, nil
+}
+
+// onlyDigest puts a hash in the place of a ConfigMap's data, which is enough to
+// see whether it is as it must be. It may be asked again about what it has
+// changed already.
+func onlyDigest(object any) (any, error) {
+	if configMap, ok := object.(*corev1.ConfigMap); ok {
+		configMap.Data = map[string]string{digestKey: digest(configMap)}
+		configMap.BinaryData = nil
+		configMap.Annotations = nil
+		configMap.ManagedFields = nil
+	}
 	return object, nil
 }

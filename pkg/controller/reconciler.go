@@ -3,65 +3,131 @@ package controller
 import (
 	"context"
 	"fmt"
+	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/recorder"
 
 	"github.com/kube-connector/kube-connector/pkg/apis/connectors/v1alpha1"
 	"github.com/kube-connector/kube-connector/pkg/connector"
 )
 
+// catchUp is how long to wait for a cache that is behind the API server. It mostly
+// is for some milliseconds.
+const catchUp = 50 * time.Millisecond
+
 // reconciler looks at Connectors.
 type reconciler struct {
-	// client reads from the cache, live from the API server: Secrets, and
-	// Connectors, because what the status says must be compared with what it
-	// really says, or a change back could be taken for no change.
-	client  client.Client
-	live    client.Reader
-	probes  *prober
-	options Options
+	// client reads from the cache, live from the API server.
+	client client.Client
+	live   client.Reader
+	events recorder.EventRecorder
+	probes *prober
+	memory memory
+
+	authorities *authorityPool
+	authSecrets *secretStore[authSecret]
+	caSecrets   *secretStore[caSecret]
+	globalCAs   *globalCAs
+	options     Options
+}
+
+// newReconciler needs a cache besides the client, which would read metadata of
+// Secrets past it.
+func newReconciler(cached, live client.Reader, writer client.Client, options Options) *reconciler {
+	pool := &authorityPool{}
+	caSecrets := newSecretStore(cached, live, pool.keepCA)
+	return &reconciler{
+		client:      writer,
+		live:        live,
+		authorities: pool,
+		authSecrets: newSecretStore(cached, live, pool.keepAuth),
+		caSecrets:   caSecrets,
+		globalCAs:   &globalCAs{metadata: cached, secrets: caSecrets, pool: pool, systemNamespace: options.SystemNamespace},
+		options:     options,
+	}
 }
 
 // Reconcile looks at one Connector, writes what it finds into the status, and
 // says when to look again.
 func (r *reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
+	key := request.NamespacedName
 	var c v1alpha1.Connector
-	err := r.live.Get(ctx, request.NamespacedName, &c)
-	if apierrors.IsNotFound(err) {
-		r.probes.forget(request.NamespacedName)
+	err := r.client.Get(ctx, key, &c)
+	if apierrors.IsNotFound(err) || err == nil && !c.DeletionTimestamp.IsZero() {
+		// Writing the ConfigMap of one that is being deleted would hold a foreground
+		// deletion up.
+		r.forget(key)
 		return reconcile.Result{}, nil
 	}
 	if err != nil {
 		return reconcile.Result{}, fmt.Errorf("reading the Connector: %w", err)
 	}
-	if !c.DeletionTimestamp.IsZero() {
-		// Writing the ConfigMap again would hold a foreground deletion up.
-		r.probes.forget(request.NamespacedName)
-		return reconcile.Result{}, nil
+	if r.memory.isBehind(key, c.ResourceVersion) {
+		return reconcile.Result{RequeueAfter: catchUp}, nil
 	}
 
 	e, err := r.evaluate(ctx, &c)
 	if err != nil {
-		return reconcile.Result{}, err
+		return afterConflict(err)
 	}
-	now := metav1.Now()
-	status := e.status(now)
-	if err := r.writeStatus(ctx, &c, status); err != nil {
-		return reconcile.Result{}, err
+	status := e.status()
+	written, err := r.writeStatus(ctx, &c, status)
+	if apierrors.IsNotFound(err) {
+		return reconcile.Result{}, nil // just deleted; that is a change of its own
 	}
+	if err != nil {
+		return afterConflict(err)
+	}
+	if written {
+		r.tellChanges(&c, &status)
+	}
+	if e.token != "" && r.memory.rotated(key, e.token) {
+		r.tell(&c, corev1.EventTypeNormal, eventCredentialRotated,
+			"there is a new token; running Pods use it once the kubelet has brought it to them")
+	}
+	return reconcile.Result{RequeueAfter: r.next(e, &status)}, nil
+}
+
+// afterConflict waits for the cache to have what is newer, and gives other errors
+// to the queue, which logs them and tries again later and later.
+func afterConflict(err error) (reconcile.Result, error) {
+	if apierrors.IsConflict(err) {
+		return reconcile.Result{RequeueAfter: catchUp}, nil
+	}
+	return reconcile.Result{}, err
+}
+
+// next is how long to wait until the next look.
+func (r *reconciler) next(e *evaluation, status *v1alpha1.ConnectorStatus) time.Duration {
 	ready := meta.FindStatusCondition(status.Conditions, string(v1alpha1.ConditionReady))
-	isReady := ready.Status == metav1.ConditionTrue
-	return reconcile.Result{
-		RequeueAfter: r.options.Schedule.Next(isReady, now.Sub(ready.LastTransitionTime.Time)),
-	}, nil
+	next := r.options.Schedule.Next(ready.Status == metav1.ConditionTrue, e.now.Sub(ready.LastTransitionTime.Time))
+	if expiry := untilExpiryChanges(e.lifetime, e.now); expiry > 0 {
+		next = min(next, expiry)
+	}
+	return next
+}
+
+// forget drops all that is known of a Connector that is no more.
+func (r *reconciler) forget(key types.NamespacedName) {
+	r.probes.forget(key)
+	r.memory.forget(key)
+	r.authSecrets.forget(key)
+	r.caSecrets.forget(key)
 }
 
 // evaluate asks all checks.
 func (r *reconciler) evaluate(ctx context.Context, c *v1alpha1.Connector) (*evaluation, error) {
-	e := &evaluation{connector: c, findings: make(map[v1alpha1.ConditionType]finding)}
+	// Whole seconds, as the API server stores them, or what is written would never
+	// be what should be.
+	now := metav1.Now().Rfc3339Copy().Time
+	e := &evaluation{connector: c, now: now, findings: make(map[v1alpha1.ConditionType]finding)}
 	e.address, e.addressError = connector.ParseAddress(c.Spec.Address)
 	for _, check := range checks {
 		f, err := check.look(r, ctx, e)
@@ -70,5 +136,6 @@ func (r *reconciler) evaluate(ctx context.Context, c *v1alpha1.Connector) (*eval
 		}
 		e.findings[check.condition] = f
 	}
+	r.memory.change(client.ObjectKeyFromObject(c), func(remembered *remembered) { remembered.ca = e.ca })
 	return e, nil
 }

@@ -3,35 +3,73 @@ package controller
 import (
 	"context"
 	"fmt"
+	"hash/fnv"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/kube-connector/kube-connector/pkg/apis/connectors/v1alpha1"
 )
 
-// status is what the findings make of the status, Ready first.
-func (e *evaluation) status(now metav1.Time) v1alpha1.ConnectorStatus {
+// probeTimeGoodFor is how old lastProbeTime may become while nothing else changes,
+// plus as much as a sixth of it, by the Connector: ten thousand that came in
+// together are not written together.
+const probeTimeGoodFor = 12 * time.Hour
+
+// status is what the findings make of the status, Ready first. It has all that
+// this controller owns of it, and nothing else.
+func (e *evaluation) status() v1alpha1.ConnectorStatus {
+	before := &e.connector.Status
 	status := v1alpha1.ConnectorStatus{
 		ObservedGeneration: e.connector.Generation,
-		Proxy:              &v1alpha1.ConnectorProxy{HTTPAddress: &v1alpha1.ProxyAddress{URL: proxyURL}},
-		Conditions:         []metav1.Condition{e.condition(v1alpha1.ConditionReady, e.summary(), now)},
+		Proxy:              e.proxy,
+		Conditions:         []metav1.Condition{e.condition(v1alpha1.ConditionReady, e.summary())},
+		LastProbeTime:      before.LastProbeTime,
 	}
 	for _, c := range checks {
-		status.Conditions = append(status.Conditions, e.condition(c.condition, e.findings[c.condition], now))
+		status.Conditions = append(status.Conditions, e.condition(c.condition, e.findings[c.condition]))
+	}
+	if !e.lifetime.Expires.IsZero() {
+		status.TokenExpirationTime = &metav1.Time{Time: e.lifetime.Expires}
+	}
+	switch {
+	case e.outcome != nil:
+		status.User = e.outcome.user
+		if e.outcome.version != "" {
+			status.Target = &v1alpha1.ConnectorTarget{Version: e.outcome.version}
+		}
+		if !isWritten(before, &status) || isProbeTimeOld(e.connector, e.now) {
+			status.LastProbeTime = &metav1.Time{Time: e.now}
+		}
+	case before.ObservedGeneration == e.connector.Generation:
+		// Being asked again: what was said before still is the last that was said.
+		status.User, status.Target = before.User, before.Target
 	}
 	return status
 }
 
+// isProbeTimeOld reports whether lastProbeTime is to be written for its own sake.
+func isProbeTimeOld(c *v1alpha1.Connector, now time.Time) bool {
+	if c.Status.LastProbeTime == nil {
+		return true
+	}
+	hash := fnv.New32a()
+	_, _ = hash.Write([]byte(c.UID)) // it cannot fail
+	extra := probeTimeGoodFor / 6 * time.Duration(hash.Sum32()>>16) >> 16
+	return now.Sub(c.Status.LastProbeTime.Time) > probeTimeGoodFor+extra
+}
+
 // condition is a finding with its bookkeeping. The time of the last transition
 // stays while the status does.
-func (e *evaluation) condition(kind v1alpha1.ConditionType, f finding, now metav1.Time) metav1.Condition {
-	since := now
+func (e *evaluation) condition(kind v1alpha1.ConditionType, f finding) metav1.Condition {
+	since := metav1.Time{Time: e.now}
 	if before := meta.FindStatusCondition(e.connector.Status.Conditions, string(kind)); before != nil && before.Status == f.status {
 		since = before.LastTransitionTime
 	}
@@ -45,37 +83,48 @@ func (e *evaluation) condition(kind v1alpha1.ConditionType, f finding, now metav
 	}
 }
 
-// writeStatus applies the status if it says something new. Conditions of other
-// writers stay.
-func (r *reconciler) writeStatus(ctx context.Context, c *v1alpha1.Connector, status v1alpha1.ConnectorStatus) error {
-	if isWritten(&c.Status, &status) {
-		return nil
+// writeStatus applies the status if it says something new, and reports whether it
+// did. What other writers own of it stays.
+//
+// The apply is of the version that was looked at and fails with a conflict if
+// there is a newer one, so that a status never speaks of a generation that the
+// API server does not have any more as if it were the present one.
+func (r *reconciler) writeStatus(ctx context.Context, c *v1alpha1.Connector, status v1alpha1.ConnectorStatus) (bool, error) {
+	if isWritten(&c.Status, &status) && c.Status.LastProbeTime.Equal(status.LastProbeTime) {
+		return false, nil
 	}
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&status)
 	if err != nil {
-		return fmt.Errorf("converting the status: %w", err)
+		return false, fmt.Errorf("converting the status: %w", err)
 	}
 	object := &unstructured.Unstructured{Object: map[string]any{"status": content}}
 	object.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Connector"))
 	object.SetNamespace(c.Namespace)
 	object.SetName(c.Name)
 	object.SetUID(c.UID) // not that of one that was created anew under the name
-	err = r.client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(object), client.ForceOwnership)
-	if client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("writing the status: %w", err)
+	object.SetResourceVersion(c.ResourceVersion)
+	if err := r.client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(object), client.ForceOwnership); err != nil {
+		return false, fmt.Errorf("writing the status: %w", err)
 	}
+	key := types.NamespacedName{Namespace: c.Namespace, Name: c.Name}
+	r.memory.change(key, func(remembered *remembered) { remembered.written = object.GetResourceVersion() })
 
 	before := meta.FindStatusCondition(c.Status.Conditions, string(v1alpha1.ConditionReady))
 	after := &status.Conditions[0]
 	if before == nil || before.Status != after.Status || before.Reason != after.Reason {
 		log.FromContext(ctx).Info("Connector changed", "ready", after.Status, "reason", after.Reason, "message", after.Message)
 	}
-	return nil
+	return true, nil
 }
 
-// isWritten reports whether the status there says all that it should.
+// isWritten reports whether the status there says all that it should, but for when
+// the target was last asked.
 func isWritten(there, should *v1alpha1.ConnectorStatus) bool {
-	if there.ObservedGeneration != should.ObservedGeneration || !equality.Semantic.DeepEqual(there.Proxy, should.Proxy) {
+	if there.ObservedGeneration != should.ObservedGeneration ||
+		there.User != should.User ||
+		!equality.Semantic.DeepEqual(there.Proxy, should.Proxy) ||
+		!equality.Semantic.DeepEqual(there.Target, should.Target) ||
+		!there.TokenExpirationTime.Equal(should.TokenExpirationTime) {
 		return false
 	}
 	for i := range should.Conditions {

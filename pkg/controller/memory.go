@@ -1,0 +1,61 @@
+package controller
+
+import (
+	"crypto/sha256"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// memory is what is remembered of each Connector between two looks at it.
+type memory struct {
+	mu         sync.Mutex
+	connectors map[types.NamespacedName]remembered
+}
+
+type remembered struct {
+	// written is the resourceVersion that our last write of the status made.
+	written string
+	// token is a hash of the last token, zero if there was none so far.
+	token [sha256.Size]byte
+	// ca keeps the authorities from being parsed anew for each look.
+	ca *authorities
+}
+
+func (m *memory) change(key types.NamespacedName, change func(*remembered)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r := m.connectors[key]
+	change(&r)
+	if m.connectors == nil {
+		m.connectors = make(map[types.NamespacedName]remembered)
+	}
+	m.connectors[key] = r
+}
+
+func (m *memory) forget(key types.NamespacedName) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.connectors, key)
+}
+
+// isBehind reports whether what the cache has of a Connector is older than what
+// we wrote last. To look at it then could take a change back for no change, or
+// write again what is written.
+func (m *memory) isBehind(key types.NamespacedName, cached string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	written := m.connectors[key].written
+	return written != "" && isOlder(cached, written)
+}
+
+// rotated remembers the token and reports whether it is another one than before.
+// It is not where nothing is remembered, as after a start.
+func (m *memory) rotated(key types.NamespacedName, token string) (yes bool) {
+	m.change(key, func(r *remembered) {
+		hash := sha256.Sum256([]byte(token))
+		yes = r.token != [sha256.Size]byte{} && r.token != hash
+		r.token = hash
+	})
+	return yes
+}
