@@ -9,10 +9,10 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/kube-connector/kube-connector/pkg/apis/connectors/v1alpha1"
-	"github.com/kube-connector/kube-connector/pkg/probe"
 )
 
-// checkClass finds the class and the auth type in it.
+// checkClass finds the class and the auth type in it, and compares the Connector
+// with what the class asks for.
 func (r *reconciler) checkClass(ctx context.Context, e *evaluation) (finding, error) {
 	var class v1alpha1.ConnectorClass
 	name := e.connector.Spec.ConnectorClassName
@@ -25,15 +25,18 @@ func (r *reconciler) checkClass(ctx context.Context, e *evaluation) (finding, er
 		return finding{}, fmt.Errorf("reading ConnectorClass %q: %w", name, err)
 	}
 
+	compiled := r.classes.compile(&class)
+	if !compiled.ready.ready() {
+		return bad(v1alpha1.ReasonConnectorClassNotReady, "ConnectorClass %q is not ready: %s", name, compiled.ready.message), nil
+	}
 	authType, problem := chooseAuthType(&class, e.connector.Spec.Auth)
 	if problem != "" {
 		return bad(v1alpha1.ReasonConnectorClassNotReady, "ConnectorClass %q %s", name, problem), nil
 	}
-	if e.probes, err = probe.Compile(&class.Spec); err != nil {
-		return bad(v1alpha1.ReasonConnectorClassNotReady, "ConnectorClass %q is not valid: %v", name, err), nil
+	e.class, e.probes, e.authType = &class, compiled.probes, authType
+	if problem := paramsProblem(e.connector, &class, authType); problem != "" {
+		return bad(v1alpha1.ReasonParamsInvalid, "%s", abbreviate(problem)), nil
 	}
-	e.class = &class
-	e.authType = authType
 	return good(v1alpha1.ReasonResolved, "ConnectorClass %q is used", name), nil
 }
 
@@ -57,11 +60,8 @@ func chooseAuthType(class *v1alpha1.ConnectorClass, auth *v1alpha1.ConnectorAuth
 	case len(types) > 1 && wanted == "":
 		return nil, fmt.Sprintf("offers %s; name one of them in spec.auth.name", offered(types))
 	}
-	for i := range types {
-		if wanted != "" && types[i].Name != wanted {
-			continue
-		}
-		return &types[i], ""
+	if authType := class.Spec.AuthType(wanted); authType != nil {
+		return authType, ""
 	}
 	return nil, fmt.Sprintf("does not offer spec.auth.name %q; it offers %s", wanted, offered(types))
 }

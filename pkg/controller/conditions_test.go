@@ -65,6 +65,12 @@ func TestConditions(t *testing.T) {
 			},
 			[]want{ready},
 		},
+		"class wants Secrets without a bearer token": {
+			func(f *fixture) {
+				f.class("odd", v1alpha1.AuthType{Name: "bearerTokenAuth", SecretType: "kubernetes.io/basic-auth"})
+			},
+			[]want{isTrue(v1alpha1.ConditionConnectorClassReady, v1alpha1.ReasonResolved)},
+		},
 		"class offers no authentication, one is asked for": {
 			func(f *fixture) { f.class("none") },
 			[]want{isFalse(v1alpha1.ConditionConnectorClassReady, v1alpha1.ReasonConnectorClassNotReady, `offers no authentication; remove spec.auth.name "bearerTokenAuth"`)},

@@ -56,8 +56,15 @@ func Add(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	if err := mgr.Add(classInstaller{client: mgr.GetClient()}); err != nil {
 		return fmt.Errorf("adding the installer of classes: %w", err)
 	}
+	classes := &classStore{}
+	if err := addClasses(mgr, classes); err != nil {
+		return err
+	}
+	if err := addClassCounter(mgr, options.Schedule.Classes); err != nil {
+		return err
+	}
 	r := newReconciler(mgr.GetCache(), mgr.GetAPIReader(), mgr.GetClient(), options)
-	r.events, r.probes = mgr.GetEventRecorder(reporter), probes
+	r.events, r.probes, r.classes = mgr.GetEventRecorder(reporter), probes, classes
 	lookUp := lookUp{connectors: mgr.GetClient(), systemNamespace: options.SystemNamespace}
 	secrets := &metav1.PartialObjectMetadata{}
 	secrets.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
@@ -65,7 +72,8 @@ func Add(ctx context.Context, mgr ctrl.Manager, options Options) error {
 		Named("connector").
 		// Our own writes of the status need no second look.
 		For(&v1alpha1.Connector{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&v1alpha1.ConnectorClass{}, onChange(lookUp.ofClass)).
+		// Nor does what is said of a class in its status: its spec is what counts.
+		Watches(&v1alpha1.ConnectorClass{}, onChange(lookUp.ofClass), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesMetadata(secrets, onChange(lookUp.ofSecret)).
 		Watches(&corev1.ConfigMap{}, onChange(lookUp.ofConfigMap)).
 		WatchesRawSource(probes.source()).

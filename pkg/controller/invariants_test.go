@@ -119,6 +119,13 @@ func (i *invariants) writes(namespace string) int {
 	})
 }
 
+// writesOfClass is how many requests there were that write the status of a class.
+func (i *invariants) writesOfClass(name string) int {
+	return i.count(func(r sentRequest) bool {
+		return r.method != http.MethodGet && strings.HasSuffix(r.path, "/connectorclasses/"+name+"/status")
+	})
+}
+
 // reads is how many requests there were that read one Secret.
 func (i *invariants) reads(namespace, secret string) int {
 	return i.count(func(r sentRequest) bool {

@@ -27,7 +27,11 @@ import (
 	"github.com/kube-connector/kube-connector/test/apiserver"
 )
 
-const systemNamespace = "connectors-system"
+const (
+	systemNamespace = "connectors-system"
+	// countsApart is how long a count of Connectors waits for the one before.
+	countsApart = 3 * time.Second
+)
 
 // site is an API server with the controller at work on it, as the user and with
 // the rights that config/rbac gives it.
@@ -135,6 +139,7 @@ func startSite(schedule controller.Schedule) (*site, func() error, error) {
 		return nil, server.Stop, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
+	schedule.Classes = countsApart
 	if err := controller.Add(ctx, s.manager, controller.Options{SystemNamespace: systemNamespace, Schedule: schedule}); err != nil {
 		cancel()
 		return nil, server.Stop, err

@@ -31,6 +31,8 @@ type reconciler struct {
 	probes *prober
 	memory memory
 
+	classes *classStore
+
 	authorities *authorityPool
 	authSecrets *secretStore[authSecret]
 	caSecrets   *secretStore[caSecret]

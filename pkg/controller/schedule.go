@@ -8,6 +8,9 @@ import (
 // Schedule says how often a Connector is looked at when nothing changes in this
 // cluster: its target may change without a word.
 type Schedule struct {
+	// Classes is the least time between two writes of how many Connectors are of a
+	// class.
+	Classes time.Duration
 	// Ready is the period while the Connector is ready.
 	Ready time.Duration
 	// Failing is the period while it is not, for the first FailingFor: somebody
@@ -23,6 +26,7 @@ type Schedule struct {
 // DefaultSchedule is the schedule that the controller runs by.
 func DefaultSchedule() Schedule {
 	return Schedule{
+		Classes:    30 * time.Second,
 		Ready:      5 * time.Minute,
 		Failing:    10 * time.Second,
 		FailingFor: 5 * time.Minute,

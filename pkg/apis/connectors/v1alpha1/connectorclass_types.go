@@ -358,3 +358,17 @@ type ConnectorClassStatus struct {
 	// +optional
 	Connectors int32 `json:"connectors,omitempty"`
 }
+
+// AuthType is the auth type that a Connector means by a name in spec.auth.name. No
+// name means the only one there is. It is nil if there is no such type.
+func (s *ConnectorClassSpec) AuthType(name string) *AuthType {
+	if s.Auth == nil {
+		return nil
+	}
+	for i := range s.Auth.Types {
+		if t := &s.Auth.Types[i]; t.Name == name || name == "" && len(s.Auth.Types) == 1 {
+			return t
+		}
+	}
+	return nil
+}
