@@ -2,10 +2,14 @@ package main
 
 import (
 	"flag"
+	"fmt"
 	"io"
+	"time"
 
 	"github.com/kube-connector/kube-connector/internal/settings"
 	"github.com/kube-connector/kube-connector/internal/setup"
+	"github.com/kube-connector/kube-connector/pkg/controller"
+	"github.com/kube-connector/kube-connector/pkg/probe"
 )
 
 // options are what the command line and the settings say.
@@ -15,6 +19,8 @@ type options struct {
 	healthAddress   string
 	systemNamespace string
 	logLevel        setup.LogLevel
+	probePeriod     time.Duration
+	probes          controller.ProbeOptions
 }
 
 // parseOptions reads the flags and the settings. Errors of the command line are
@@ -27,8 +33,35 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	flags.StringVar(&o.healthAddress, "health-probe-bind-address", ":8081", "where /healthz and /readyz are served, 0 for nowhere")
 	flags.StringVar(&o.systemNamespace, "system-namespace", "connectors-system", "the namespace of the Lease and of the certificates for every Connector")
 	setup.LogLevelFlag(flags, &o.logLevel)
+	flags.DurationVar(&o.probePeriod, "probe-period", controller.DefaultSchedule().Ready, "how often the target of a Connector that is ready is probed; of one that is not, more often")
+	flags.DurationVar(&o.probes.Timeout, "probe-timeout", probe.DefaultTimeout, "how long one request of a probe may take, from the connection to the end of the answer")
+	flags.IntVar(&o.probes.Max, "max-probes", controller.DefaultMaxProbes, "how many probes are in flight at once; one target gets an eighth of them, those that are slow get half in all")
+	flags.BoolVar(&o.probes.ProxyFromEnvironment, "probe-proxy-from-environment", false, "probe by the proxy that HTTPS_PROXY names, except for what NO_PROXY names; the TLS goes through it from end to end")
 	if err := settings.Parse(flags, args, stderr, "Checks Connectors and says in their status whether they work."); err != nil {
 		return options{}, err
 	}
-	return o, nil
+	return o, o.check()
+}
+
+// check is about values that each flag by itself takes.
+func (o *options) check() error {
+	switch {
+	case o.probePeriod < time.Second:
+		return fmt.Errorf("--probe-period is %s; it must be 1s or more", o.probePeriod)
+	case o.probes.Timeout < 100*time.Millisecond || o.probes.Timeout > time.Minute:
+		return fmt.Errorf("--probe-timeout is %s; it must be from 100ms to 1m", o.probes.Timeout)
+	case o.probes.Max < 1 || o.probes.Max > 10_000:
+		return fmt.Errorf("--max-probes is %d; it must be from 1 to 10000", o.probes.Max)
+	}
+	return nil
+}
+
+// schedule is the usual one with the period that was asked for, which is also the
+// longest.
+func (o *options) schedule() controller.Schedule {
+	s := controller.DefaultSchedule()
+	s.Ready = o.probePeriod
+	s.Failed = min(s.Failed, s.Ready)
+	s.Failing = min(s.Failing, s.Ready)
+	return s
 }

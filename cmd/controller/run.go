@@ -68,7 +68,8 @@ func serve(ctx context.Context, cluster *rest.Config, o options) error {
 	}
 	if err := controller.Add(ctx, mgr, controller.Options{
 		SystemNamespace: o.systemNamespace,
-		Schedule:        controller.DefaultSchedule(),
+		Schedule:        o.schedule(),
+		Probes:          o.probes,
 	}); err != nil {
 		return err
 	}

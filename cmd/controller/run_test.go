@@ -28,6 +28,8 @@ import (
 	"github.com/kube-connector/kube-connector/internal/program"
 	"github.com/kube-connector/kube-connector/internal/setup"
 	"github.com/kube-connector/kube-connector/internal/testkit"
+	"github.com/kube-connector/kube-connector/pkg/controller"
+	"github.com/kube-connector/kube-connector/pkg/probe"
 	"github.com/kube-connector/kube-connector/test/apiserver"
 )
 
@@ -70,6 +72,29 @@ func TestSettings(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "log-level"), []byte("DEBUG-4"), 0o600))
 	_, err = parseOptions([]string{"--settings-dir=" + dir}, io.Discard)
 	require.ErrorContains(t, err, `setting "log-level" has the value "DEBUG-4", which is not valid: DEBUG is the least`)
+}
+
+func TestProbeFlags(t *testing.T) {
+	o, err := parseOptions([]string{"--probe-period=5s", "--probe-timeout=2s", "--max-probes=8", "--probe-proxy-from-environment"}, io.Discard)
+	require.NoError(t, err)
+	require.Equal(t, controller.ProbeOptions{Max: 8, Options: probe.Options{Timeout: 2 * time.Second, ProxyFromEnvironment: true}}, o.probes)
+	require.Equal(t, 5*time.Second, o.schedule().Ready)
+	require.Equal(t, 5*time.Second, o.schedule().Failing, "what fails is not looked at less often")
+
+	o, err = parseOptions(nil, io.Discard)
+	require.NoError(t, err)
+	require.Equal(t, controller.DefaultSchedule(), o.schedule())
+
+	for flag, told := range map[string]string{
+		"--probe-period=0s":    "--probe-period is 0s; it must be 1s or more",
+		"--probe-timeout=2m":   "--probe-timeout is 2m0s; it must be from 100ms to 1m",
+		"--probe-timeout=1ms":  "it must be from 100ms to 1m",
+		"--max-probes=0":       "--max-probes is 0; it must be from 1 to 10000",
+		"--max-probes=1000000": "it must be from 1 to 10000",
+	} {
+		_, err := parseOptions([]string{flag}, io.Discard)
+		require.ErrorContains(t, err, told)
+	}
 }
 
 // The program leads, serves its probes, logs JSON, and lets the Lease go when it

@@ -249,7 +249,7 @@ func TestConditions(t *testing.T) {
 		},
 		"not an API server": {
 			func(f *fixture) { f.pointAt(target(f.t, answers(http.StatusOK))) },
-			[]want{isFalse(v1alpha1.ConditionAuthReady, v1alpha1.ReasonProbeFailed, `does not answer as a Kubernetes API server does`)},
+			[]want{isFalse(v1alpha1.ConditionAuthReady, v1alpha1.ReasonProbeFailed, `answers otherwise than the class expects (200 OK); check host, port and path of spec.address`)},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

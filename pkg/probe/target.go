@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"golang.org/x/net/http/httpproxy"
@@ -117,12 +118,12 @@ func (t *Target) do(ctx context.Context, transport *http.Transport, q *Question)
 	defer cancel()
 
 	u := *q.url
-	u.Scheme, u.Host = "https", t.address.Authority()
-	request, err := http.NewRequestWithContext(ctx, q.method, "https://"+t.address.Authority(), http.NoBody)
+	// Servers choose by the host, and some know it without the usual port only.
+	u.Scheme, u.Host = "https", strings.TrimSuffix(t.address.Authority(), ":443")
+	request, err := http.NewRequestWithContext(ctx, q.method, u.String(), http.NoBody)
 	if err != nil {
 		return nil, t.describe(err)
 	}
-	request.URL = &u
 	request.Header = q.header.Clone()
 	if request.Header.Get("User-Agent") == "" {
 		request.Header.Set("User-Agent", "kube-connector-controller")
