@@ -18,7 +18,7 @@ import (
 func TestConsumers(t *testing.T) {
 	t.Parallel()
 	namespace := newNamespace(t)
-	newConnector(t, namespace, clusters.Target.Address, clusters.Target.CA, newIdentity(t, target, "view").token(t))
+	newConnector(t, namespace, clusters.Target.Address, clusters.Target.CA, newIdentity(t, target, "view").Token(t))
 	key := client.ObjectKey{Namespace: namespace, Name: "k8s-connector"}
 	await := func(pods, outdated int32) {
 		t.Helper()

@@ -22,6 +22,7 @@ var (
 
 	eventually      = bed.Eventually
 	newNamespace    = bed.NewNamespace
+	exempt          = bed.Exempt
 	makeNamespace   = bed.MakeNamespace
 	create          = bed.Create
 	newIdentity     = bed.NewIdentity

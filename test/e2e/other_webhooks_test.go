@@ -205,7 +205,10 @@ func TestOtherWebhooksAndBrokenPods(t *testing.T) {
 			},
 		}
 	}
-	const changed = "another admission webhook changed container connector-proxy: …"
+	const changed, tampered = "another admission webhook changed container connector-proxy: …", "container connector-proxy is not as injection makes it: …"
+	unmount := func(pod *corev1.Pod) {
+		sidecarOf(pod).VolumeMounts = slices.DeleteFunc(sidecarOf(pod).VolumeMounts, func(m corev1.VolumeMount) bool { return m.Name == "connectors-state" })
+	}
 	for name, tc := range map[string]struct {
 		mutators []mutator
 		told     string
@@ -215,7 +218,8 @@ func TestOtherWebhooksAndBrokenPods(t *testing.T) {
 			"init container … has a kubeconfig and would run before container connector-proxy, which makes it: …",
 		},
 		"no restartPolicy":                         {[]mutator{strip}, `the Pod has an init container "connector-proxy" with … that injection did not give it; …`},
-		"no restartPolicy and no hook in the end":  {lastly(stripAll), changed},
+		"no restartPolicy and no hook in the end":  {lastly(stripAll), tampered},
+		"no state in the end":                      {lastly(unmount), changed},
 		"no restartPolicy, but a hook, in the end": {lastly(strip), "spec.initContainers[…].lifecycle: Forbidden: may not be set for init containers without restartPolicy=Always"},
 		"no sidecar in the end":                    {lastly(remove), "the Pod asks for Connectors and has no init container connector-proxy: …"},
 	} {
@@ -236,7 +240,7 @@ func TestOtherWebhooksAndBrokenPods(t *testing.T) {
 
 // TestCopiesForDebugging: kubectl debug --copy-to makes a Pod without annotations.
 // It is left as it is, and works; where the processes are shared, which is what
-// kubectl does unless told otherwise, the sidecar says why not.
+// kubectl does unless told otherwise, it is refused.
 func TestCopiesForDebugging(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -253,7 +257,8 @@ func TestCopiesForDebugging(t *testing.T) {
 			awaitPod(t, pod("original"), "running", running)
 
 			debug := []string{"debug", "original", "--container=debugger", "--image=" + cluster.ToolboxImage, "--image-pull-policy=Never"}
-			in("", append(debug, "--copy-to=shared", "--", "sleep", "3600")...)
+			awaitSentence(t, "the Pod has shareProcessNamespace, with which others could use or read container connector-proxy; …",
+				func() string { return in("", append(debug, "--copy-to=shared", "--", "sleep", "3600")...) })
 			in("", append(debug, "--copy-to=copy", "--share-processes=false", "--", "sleep", "3600")...)
 			copied := awaitPod(t, pod("copy"), "running", running)
 			assert.Len(t, copied.Spec.InitContainers, 1)
@@ -261,8 +266,6 @@ func TestCopiesForDebugging(t *testing.T) {
 			assert.NotContains(t, copied.Annotations, v1alpha1.AnnotationStatus)
 			assert.NotContains(t, copied.Labels, v1alpha1.LabelInjected)
 			assert.Contains(t, in("", "exec", "copy", "-c", "app", "--", "kubectl", "auth", "whoami"), "system:serviceaccount:")
-			awaitSentence(t, "run is for the container's own entrypoint only: in a Pod it has to be process 1, and neither exec nor shareProcessNamespace is supported",
-				func() string { return in("", "logs", "shared", "-c", sidecarName) })
 		})
 	}
 }

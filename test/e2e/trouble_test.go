@@ -38,12 +38,18 @@ var elsewhere = map[string]string{
 	"the controller has not confirmed the address of the Connector yet, so the token goes nowhere; …":          "TestControllerDown",
 	`no matches for kind "ValidatingAdmissionPolicy" in version "admissionregistration.k8s.io/v1"`:             "TestOldKubernetes",
 
-	"another admission webhook changed container connector-proxy: …":                                                                           "TestOtherWebhooksAndBrokenPods",
-	`the Pod has an init container "connector-proxy" with … that injection did not give it; …`:                                                 "TestOtherWebhooksAndBrokenPods",
-	"spec.initContainers[…].lifecycle: Forbidden: may not be set for init containers without restartPolicy=Always":                             "TestOtherWebhooksAndBrokenPods",
-	"init container … has a kubeconfig and would run before container connector-proxy, which makes it: …":                                      "TestOtherWebhooksAndBrokenPods",
-	"the Pod asks for Connectors and has no init container connector-proxy: …":                                                                 "TestOtherWebhooksAndBrokenPods",
-	"run is for the container's own entrypoint only: in a Pod it has to be process 1, and neither exec nor shareProcessNamespace is supported": "TestCopiesForDebugging",
+	"container connector-proxy is not as injection makes it: …":                                                    "TestOtherWebhooksAndBrokenPods",
+	"container connector-proxy is not as injection makes it: it has the image …, and only … may hold a token; …":   "TestSidecarImageMissing",
+	"another admission webhook changed container connector-proxy: …":                                               "TestOtherWebhooksAndBrokenPods",
+	`the Pod has an init container "connector-proxy" with … that injection did not give it; …`:                     "TestOtherWebhooksAndBrokenPods",
+	"spec.initContainers[…].lifecycle: Forbidden: may not be set for init containers without restartPolicy=Always": "TestOtherWebhooksAndBrokenPods",
+	"init container … has a kubeconfig and would run before container connector-proxy, which makes it: …":          "TestOtherWebhooksAndBrokenPods",
+	"the Pod asks for Connectors and has no init container connector-proxy: …":                                     "TestOtherWebhooksAndBrokenPods",
+	"the Pod has shareProcessNamespace, with which others could use or read container connector-proxy; …":          "TestCopiesForDebugging",
+	"container connector-proxy holds the tokens of Connectors, so nobody gets into it; …":                          "TestSidecarTakesNothingFromExec",
+	"container … would see the processes of container connector-proxy, which holds the tokens of Connectors; …":    "pkg/apis TestSidecarPolicy",
+	"volume … has Secret … of Connector …, which only container connector-proxy may have; …":                       "pkg/apis TestCredentialPolicy",
+	"user … may not get Secret …, and so may not …":                                                                "pkg/apis TestConnectorPolicy",
 }
 
 // TestTroubleshooting: whoever does something wrong sees the very sentence that

@@ -55,6 +55,17 @@ func MakeNamespace(t *testing.T, c client.Client, labels map[string]string) stri
 	return namespace.Name
 }
 
+// Exempt has the policies that keep tokens from people no longer hold in a namespace
+// of home.
+func Exempt(t *testing.T, name string) {
+	t.Helper()
+	var namespace corev1.Namespace
+	require.NoError(t, Home.Get(t.Context(), client.ObjectKey{Name: name}, &namespace))
+	patch := client.MergeFrom(namespace.DeepCopy())
+	metav1.SetMetaDataLabel(&namespace.ObjectMeta, v1alpha1.LabelPolicy, v1alpha1.PolicyExempt)
+	require.NoError(t, Home.Patch(t.Context(), &namespace, patch))
+}
+
 // Create creates an object and deletes it after the test.
 func Create(t *testing.T, c client.Client, object client.Object) {
 	t.Helper()
