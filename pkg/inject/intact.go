@@ -75,9 +75,11 @@ func tampered(have, want *corev1.Container) string {
 		if env.Name == "KUBERNETES_SERVICE_HOST" && (env.Value == "" || strings.Contains(env.Value, "$(")) {
 			return "the variable " + env.Name
 		}
-		// These change the Go runtime, and with it how TLS is verified; ours only what
-		// it takes of the machine.
-		if strings.HasPrefix(env.Name, "GO") && env.Name != memoryLimitEnv && env.Name != processorsEnv {
+		// These change the Go runtime or the linker, and with them how TLS is verified,
+		// or whom it trusts; ours only what it takes of the machine. The policy
+		// config/policy/sidecar.yaml knows the same.
+		if env.Name != memoryLimitEnv && env.Name != processorsEnv &&
+			slices.ContainsFunc([]string{"GO", "LD_", "SSL_CERT_"}, func(prefix string) bool { return strings.HasPrefix(env.Name, prefix) }) {
 			return "the variable " + env.Name
 		}
 	}

@@ -88,9 +88,13 @@ func TestRefusesASidecarThatWasChanged(t *testing.T) {
 		"other mounts": func(c *corev1.Container) {
 			c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: "x", MountPath: "/sidecar"})
 		},
-		"no mount at":          func(c *corev1.Container) { c.VolumeMounts[0].SubPath = "x" },
-		"envFrom":              func(c *corev1.Container) { c.EnvFrom = []corev1.EnvFromSource{{}} },
-		"the variable GODEBUG": func(c *corev1.Container) { c.Env = append(c.Env, corev1.EnvVar{Name: "GODEBUG", Value: "x509sha1=1"}) },
+		"no mount at":             func(c *corev1.Container) { c.VolumeMounts[0].SubPath = "x" },
+		"envFrom":                 func(c *corev1.Container) { c.EnvFrom = []corev1.EnvFromSource{{}} },
+		"the variable GODEBUG":    func(c *corev1.Container) { c.Env = append(c.Env, corev1.EnvVar{Name: "GODEBUG", Value: "x509sha1=1"}) },
+		"the variable LD_PRELOAD": func(c *corev1.Container) { c.Env = append(c.Env, corev1.EnvVar{Name: "LD_PRELOAD", Value: "/x"}) },
+		"the variable SSL_CERT_FILE": func(c *corev1.Container) {
+			c.Env = append(c.Env, corev1.EnvVar{Name: "SSL_CERT_FILE", Value: "/x"})
+		},
 		"the variable KUBERNETES_SERVICE_HOST": func(c *corev1.Container) {
 			c.Env = append(c.Env, corev1.EnvVar{Name: "KUBERNETES_SERVICE_HOST"})
 		},
