@@ -136,12 +136,15 @@ func TestConnectorPolicy(t *testing.T) {
 		secret  string
 		what    string
 	}{
-		"a new one":             {create(theSecret), readers, theSecret, say},
-		"a new one of another":  {create("other"), []string{"reader-of-both", "edit", "admin"}, "other", say},
-		"a new one of none":     {create(""), everybody, "", ""},
-		"another address":       {update(func(c *v1alpha1.Connector) { c.Spec.Address = "https://evil.example.com" }), readers, theSecret, say},
-		"another CA":            {update(func(c *v1alpha1.Connector) { c.Spec.CACertSecretRef = &corev1.ObjectReference{Name: "x"} }), readers, theSecret, say},
-		"another class":         {update(func(c *v1alpha1.Connector) { c.Spec.ConnectorClassName = "x" }), readers, theSecret, say},
+		"a new one":            {create(theSecret), readers, theSecret, say},
+		"a new one of another": {create("other"), []string{"reader-of-both", "edit", "admin"}, "other", say},
+		"a new one of none":    {create(""), everybody, "", ""},
+		"another address":      {update(func(c *v1alpha1.Connector) { c.Spec.Address = "https://evil.example.com" }), readers, theSecret, say},
+		"another CA":           {update(func(c *v1alpha1.Connector) { c.Spec.CACertSecretRef = &corev1.ObjectReference{Name: "x"} }), readers, theSecret, say},
+		"another class":        {update(func(c *v1alpha1.Connector) { c.Spec.ConnectorClassName = "x" }), readers, theSecret, say},
+		"an owner": {update(func(c *v1alpha1.Connector) {
+			c.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "ConfigMap", Name: "gone", UID: "gone"}}
+		}), readers, theSecret, say},
 		"another Secret":        {update(func(c *v1alpha1.Connector) { c.Spec.Auth.SecretRef.Name = "other" }), []string{"reader-of-both", "edit", "admin"}, "", ""},
 		"no Secret any more":    {update(func(c *v1alpha1.Connector) { c.Spec.Auth = nil }), readers, theSecret, take},
 		"labels":                {update(func(c *v1alpha1.Connector) { c.Labels = map[string]string{"a": "b"} }), everybody, "", ""},

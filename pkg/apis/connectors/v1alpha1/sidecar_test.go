@@ -10,7 +10,9 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -154,6 +156,18 @@ func TestExemptions(t *testing.T) {
 	p.label(t, exempt, map[string]string{"connectors.alauda.io/policy": "Exempt"})
 	require.EventuallyWithT(t, func(c *assert.CollectT) {
 		assert.ErrorContains(c, p.dryRun(t.Context(), pod)(), "it has the image another", "only the one value counts")
+	}, 30*time.Second, 100*time.Millisecond)
+
+	for _, user := range []string{"anna", "ben"} {
+		p.bind(t, exempt, user, rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"}, rbacv1.Subject{Kind: "User", Name: user})
+	}
+	policy := &admissionregistrationv1.ValidatingAdmissionPolicy{}
+	require.NoError(t, p.Get(t.Context(), client.ObjectKey{Name: "sidecar.connectors.alauda.io"}, policy))
+	policy.Spec.MatchConditions[0].Expression = "!(request.userInfo.username in ['anna'])"
+	require.NoError(t, p.Update(t.Context(), policy))
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
+		assert.NoError(c, p.as(t, "anna").Create(t.Context(), pod.DeepCopy(), client.DryRunAll))
+		assert.ErrorContains(c, p.as(t, "ben").Create(t.Context(), pod.DeepCopy(), client.DryRunAll), "it has the image another")
 	}, 30*time.Second, 100*time.Millisecond)
 }
 
