@@ -56,7 +56,7 @@ func Logs(t *testing.T, pod *corev1.Pod, container string) string {
 func Search(t *testing.T, pod *corev1.Pod, container string, patterns ...string) string {
 	t.Helper()
 	// Patterns come on standard input, so that the search does not find itself.
-	const search = `p=/dev/shm/p.$$; cat > $p 2>/dev/null || { p=/tmp/p.$$; cat > $p; }
+	const search = `p=/tmp/p.$$; cat > $p 2>/dev/null || { p=/dev/shm/p.$$; cat > $p; }
 		find / -xdev -type f ! -path "$p" -exec grep -lF -f $p {} + 2>/dev/null
 		find /var/run /dev/shm /tmp -type f ! -path "$p" -exec grep -lF -f $p {} + 2>/dev/null
 		grep -lF -f $p /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null
