@@ -15,39 +15,6 @@ import (
 	"github.com/kube-connector/kube-connector/test/e2e/bed"
 )
 
-// TestForgedConfigMapIsNotFollowed: whoever may write ConfigMaps, but not read
-// the Secret, cannot send the token elsewhere.
-func TestForgedConfigMapIsNotFollowed(t *testing.T) {
-	t.Parallel()
-	namespace, trap := newNamespace(t), bed.NewTrap(t)
-	newConnector(t, namespace, clusters.Target.Address, clusters.Target.CA, newIdentity(t, target, "view").Token(t))
-	pod := sleeper(namespace)
-	create(t, home, pod)
-	pod = awaitPod(t, pod, "running", running)
-	yes := true
-	forged := &corev1.ConfigMap{
-		ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.ConnectionConfigMapName("k8s-connector"), Namespace: namespace},
-		// The controller cannot mend what is immutable.
-		Immutable: &yes,
-		Data: map[string]string{
-			v1alpha1.ConnectionKeyAddress: trap.Address, v1alpha1.ConnectionKeyCA: trap.CA,
-			v1alpha1.ConnectionKeySeal: strings.Repeat("0", 64),
-		},
-	}
-	// The controller writes the right one again at once: be faster.
-	eventually(t, func() bool {
-		require.NoError(t, client.IgnoreNotFound(home.Delete(t.Context(), forged.DeepCopy())))
-		return home.Create(t.Context(), forged.DeepCopy()) == nil
-	}, "the ConfigMap cannot be forged")
-	eventually(t, func() bool {
-		_, _ = execute(t, pod, "app", "", "kubectl", "get", "pods", "-A")
-		return strings.Contains(logs(t, pod, "connector-proxy"), "not sealed with this token")
-	}, "the sidecar does not see the forged ConfigMap")
-	output, err := execute(t, pod, "app", "", "kubectl", "get", "pods", "-A")
-	require.NoError(t, err, output)
-	assert.NotContains(t, trap.Received(), "Authorization", "the token went to the attacker")
-}
-
 // TestTokenStaysWithItsAddress: a Connector that is pointed at another server,
 // with another Secret, does not bring that server the token of running Pods.
 func TestTokenStaysWithItsAddress(t *testing.T) {

@@ -1,0 +1,23 @@
+package attacks
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+var _ = declare(attack{
+	name: "creator_command", actor: creator, outcome: prevented,
+	tries: "writes the sidecar by hand, with a command of its own",
+	what:  "the Pod is refused",
+	run: func(t *testing.T, s *scene) {
+		mallory := s.person(t, createsPods)
+		require.NoError(t, s.creates(t, mallory, s.copyOf(s.victim), client.DryRunAll), "an intact copy is nobody's business")
+		pod := s.copyOf(s.victim)
+		proxy := &pod.Spec.InitContainers[0]
+		require.Equal(t, sidecar, proxy.Name)
+		proxy.Command = []string{"/sidecar", "wait"}
+		refused(t, s.creates(t, mallory, pod))
+	},
+})
