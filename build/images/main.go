@@ -1,5 +1,6 @@
 // Images builds the product's container images from this source tree, for every
-// architecture, and writes them to a directory or pushes them to a registry.
+// architecture, and writes them to a directory or pushes them to a registry. What
+// each program consists of is written beside them, as a software bill of materials.
 package main
 
 import (
@@ -42,6 +43,9 @@ func run(dir, repository, version string, push bool) error {
 	if err != nil {
 		return err
 	}
+	if err := writeContents(dir, images); err != nil {
+		return err
+	}
 	if push {
 		for _, img := range images {
 			if err := image.Push(ctx, img.Tag, img.Index); err != nil {
@@ -51,15 +55,27 @@ func run(dir, repository, version string, push bool) error {
 		}
 		return nil
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
 	for _, img := range images {
 		archive := filepath.Join(dir, img.Name+".tar")
 		if err := image.WriteArchive(archive, img.Tag, img.Index); err != nil {
 			return err
 		}
 		fmt.Println(archive)
+	}
+	return nil
+}
+
+// writeContents writes what each image consists of beside the archives.
+func writeContents(dir string, images []product.Image) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for _, img := range images {
+		for arch, content := range img.Contents {
+			if err := os.WriteFile(filepath.Join(dir, img.Name+"."+arch+".cdx.json"), content, 0o644); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/kube-connector/kube-connector/build/image"
+	"github.com/kube-connector/kube-connector/build/sbom"
 )
 
 // DefaultRepository is what the images' names begin with, unless somebody pushes
@@ -80,6 +81,9 @@ type Image struct {
 	Name, Tag string
 	// Index is what it consists of.
 	Index v1.ImageIndex
+	// Contents are what the program consists of, by architecture: a software bill
+	// of materials in CycloneDX.
+	Contents map[string][]byte
 }
 
 // MultiArch compiles the product for all Architectures and returns its images,
@@ -99,14 +103,24 @@ func MultiArch(ctx context.Context, root, repository, version string, progress i
 	var images []Image
 	for _, name := range Names {
 		var each []image.Image
+		contents := map[string][]byte{}
 		for _, arch := range Architectures {
-			each = append(each, describe(name, filepath.Join(bin, arch), arch, repository, version))
+			img := describe(name, filepath.Join(bin, arch), arch, repository, version)
+			each = append(each, img)
+			var err error
+			contents[arch], err = sbom.Write(sbom.Program{
+				Path: img.Files[0].Source, Name: img.Labels["org.opencontainers.image.title"],
+				Version: version, License: img.Labels["org.opencontainers.image.licenses"],
+			})
+			if err != nil {
+				return nil, err
+			}
 		}
 		index, err := image.MultiArch(each...)
 		if err != nil {
 			return nil, err
 		}
-		images = append(images, Image{Name: name, Tag: Tag(repository, name, version), Index: index})
+		images = append(images, Image{Name: name, Tag: Tag(repository, name, version), Index: index, Contents: contents})
 	}
 	return images, nil
 }
@@ -127,6 +141,15 @@ func describe(name, bin, arch, repository, version string) image.Image {
 	}
 }
 
+// Environment is that of the go command for an architecture: this process's,
+// without what would change the programs, so that they are the same from whoever
+// builds them.
+func Environment(arch string) []string {
+	return append(os.Environ(),
+		"CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch, "GOAMD64=v1", "GOARM64=v8.0",
+		"GOFLAGS=", "GOEXPERIMENT=", "GOFIPS140=off", "GOWORK=off")
+}
+
 // compile builds all programs by one call of go, which shares the work of
 // loading and of compiling what they have in common.
 func compile(ctx context.Context, root, bin, arch, version string) error {
@@ -140,7 +163,7 @@ func compile(ctx context.Context, root, bin, arch, version string) error {
 	}
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = root
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
+	cmd.Env = Environment(arch)
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output
 	if err := cmd.Run(); err != nil {
