@@ -63,6 +63,9 @@ func (i *Injector) inject(ctx context.Context, req *request) (admission.Response
 	if len(asked.Connectors) == 0 {
 		return admission.Allowed("").WithWarnings(asked.Warnings...), skipped(asked.Skip)
 	}
+	if n := len(pod.Spec.InitContainers) + len(pod.Spec.Containers); n > maxContainers {
+		return refused(fmt.Errorf("the Pod has %d containers; at most %d are allowed in one that uses a Connector", n, maxContainers)), unsuitablePod
+	}
 	connectors := make([]*v1alpha1.Connector, 0, len(asked.Connectors))
 	for _, ref := range asked.Connectors {
 		c, err := i.lookUp(ctx, ref)

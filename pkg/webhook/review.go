@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"runtime/debug"
@@ -20,14 +19,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 	kjson "sigs.k8s.io/json"
-)
-
-const (
-	// maxReview is the most of a review that is read. The API server takes objects
-	// of 3 MB, and there may be two of them in a review.
-	maxReview = 7 << 20
-	// usualReview has room for all but a few; what is larger grows as it arrives.
-	usualReview = 64 << 10
 )
 
 // review is what is read of an AdmissionReview. The Pod, which is most of it, is
@@ -48,27 +39,44 @@ type request struct {
 // error: there is no UID to put into an answer.
 func (i *Injector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer answerPanic(r.Context(), w)
-	body, code, err := readBody(w, r)
+	room, err := takeRoom(r.ContentLength)
 	if err != nil {
-		http.Error(w, err.Error(), code)
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
 	}
-	start := time.Now()
-	var in review
-	err = kjson.UnmarshalCaseSensitivePreserveInts(body, &in)
-	if in.Kind != "AdmissionReview" || in.Request.UID == "" {
-		http.Error(w, notAReview(err).Error(), http.StatusBadRequest)
+	defer room.leave()
+	body, code, err := readBody(w, r, room)
+	if err != nil {
+		http.Error(w, brief(err), code)
 		return
 	}
-	response, o := i.answer(r.Context(), &in, err)
-	answer, err := in.marshal(response)
-	i.Metrics.observe(o, time.Since(start))
+	answer, code, err := i.review(r.Context(), body)
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
+		http.Error(w, brief(err), code)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = w.Write(answer) // if it fails, nobody is there to be told
+}
+
+// review answers a body, or says which HTTP status the error has. The Pod is gone
+// when it returns: whoever asked may take his time to read the answer.
+func (i *Injector) review(ctx context.Context, body []byte) (answer []byte, code int, err error) {
+	done, code, err := awaitDecoding(ctx, body)
+	if err != nil {
+		return nil, code, err
+	}
+	defer done()
+	start := time.Now()
+	var in review
+	err = kjson.UnmarshalCaseSensitivePreserveInts(body, &in)
+	if in.Kind != "AdmissionReview" || in.Request.UID == "" {
+		return nil, http.StatusBadRequest, notAReview(err)
+	}
+	response, o := i.answer(ctx, &in, err)
+	answer, err = in.marshal(response)
+	i.Metrics.observe(o, time.Since(start))
+	return answer, http.StatusInternalServerError, err
 }
 
 // answerPanic answers in place of what panicked.
@@ -80,15 +88,19 @@ func answerPanic(ctx context.Context, w http.ResponseWriter) {
 }
 
 // readBody reads the body of a request, or says which HTTP status the error has.
-func readBody(w http.ResponseWriter, r *http.Request) (body []byte, code int, err error) {
+func readBody(w http.ResponseWriter, r *http.Request, room *room) (body []byte, code int, err error) {
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
 		return nil, http.StatusUnsupportedMediaType, fmt.Errorf("the Content-Type is %q; send an AdmissionReview as application/json", r.Header.Get("Content-Type"))
 	}
 	// What a length promises may never come.
 	buffer := bytes.NewBuffer(make([]byte, 0, bytes.MinRead+max(0, min(r.ContentLength, usualReview))))
-	_, err = io.Copy(buffer, http.MaxBytesReader(w, r.Body, maxReview))
+	room.Reader = http.MaxBytesReader(w, r.Body, maxReview)
+	_, err = buffer.ReadFrom(room)
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		return nil, http.StatusRequestEntityTooLarge, fmt.Errorf("the AdmissionReview is larger than %d bytes", tooLarge.Limit)
+	}
+	if errors.Is(err, errBusy) {
+		return nil, http.StatusServiceUnavailable, err
 	}
 	if err != nil {
 		return nil, http.StatusBadRequest, fmt.Errorf("reading the AdmissionReview: %w", err)
@@ -116,7 +128,7 @@ func (i *Injector) answer(ctx context.Context, in *review, err error) (admission
 	default:
 		return i.inject(ctx, &in.Request)
 	}
-	return admission.Errored(http.StatusBadRequest, err), unreadable
+	return admission.Errored(http.StatusBadRequest, errors.New(brief(err))), unreadable
 }
 
 // marshal is the review that answers r.

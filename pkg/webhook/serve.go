@@ -12,11 +12,17 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/net/netutil"
 	ctrl "sigs.k8s.io/controller-runtime"
 )
 
 const (
-	headerTimeout = 30 * time.Second
+	// readTimeout ends handshakes and requests that do not arrive: that takes an API
+	// server milliseconds.
+	readTimeout = 10 * time.Second
+	// answerTimeout is the longest that any API server waits for an answer
+	// (timeoutSeconds of a webhook is 30 at most).
+	answerTimeout = 30 * time.Second
 	// idleTimeout is longer than the 90 s after which the API server gives up a
 	// connection: if both gave up at the same time, a request could meet the
 	// closing of its connection, and its Pod would be refused.
@@ -50,15 +56,22 @@ func (s *server) Start(ctx context.Context) error {
 	}
 	logger := ctrl.Log.WithName("admission")
 	h := &http.Server{
-		Handler:           http.HandlerFunc(s.serve),
-		ReadHeaderTimeout: headerTimeout,
-		IdleTimeout:       idleTimeout,
-		TLSConfig:         &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.getCertificate},
+		Handler:        http.HandlerFunc(s.serve),
+		ReadTimeout:    readTimeout,
+		WriteTimeout:   answerTimeout,
+		IdleTimeout:    idleTimeout,
+		MaxHeaderBytes: maxHeader,
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams:          maxStreams,
+			MaxReceiveBufferPerConnection: maxUnread,
+			MaxReceiveBufferPerStream:     maxUnread,
+		},
+		TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.getCertificate},
 		// Probes and port scans that break off are nobody's error.
 		ErrorLog: slog.NewLogLogger(logr.ToSlogHandler(logger), slog.LevelDebug),
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- h.ServeTLS(listener, "", "") }()
+	go func() { ended <- h.ServeTLS(netutil.LimitListener(listener, maxConnections), "", "") }()
 	s.listening.Store(true)
 	logger.Info("serving", "address", listener.Addr().String())
 	select {
@@ -82,6 +95,9 @@ func (s *server) Start(ctx context.Context) error {
 }
 
 func (s *server) serve(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), answerTimeout)
+	defer cancel()
+	r = r.WithContext(ctx)
 	if s.draining.Load() {
 		w.Header().Set("Connection", "close")
 	}

@@ -83,7 +83,7 @@ func (c caller) call(t *testing.T) (closes bool, err error) {
 	return response.Close, nil
 }
 
-func freeAddress(t *testing.T) string {
+func freeAddress(t testing.TB) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

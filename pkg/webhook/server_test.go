@@ -197,6 +197,7 @@ func TestWebhook(t *testing.T) {
 	t.Run("csi volumes", func(t *testing.T) { testCSI(t, s) })
 	t.Run("defaults of namespaces", func(t *testing.T) { testDefaults(t, s) })
 	t.Run("metrics", func(t *testing.T) { testMetrics(t, s) })
+	t.Run("nothing else is served", func(t *testing.T) { testSurface(t, s) })
 	t.Run("selection", func(t *testing.T) { testSelection(t, s) })
 	t.Run("the API server takes what is injected", func(t *testing.T) { testDryRun(t, s) })
 	t.Run("trust is kept", func(t *testing.T) { testTrustIsKept(t, s) })
