@@ -79,6 +79,12 @@ build: ## Build the three programs into bin/.
 images: ## Build the three container images, for amd64 and arm64, into bin/images/, without Docker.
 	go run ./build/images -out bin/images -repository $(REPOSITORY) -version $(VERSION)
 
+.PHONY: reproduce
+reproduce: images ## Build the images of the last commit elsewhere and from nothing, and compare them with bin/images/.
+	tree=$$(mktemp -d); trap "rm -rf $$tree" EXIT; git archive HEAD | tar -x -C $$tree; \
+	(cd $$tree && GOCACHE=$$tree/.cache go run ./build/images -out images -repository $(REPOSITORY) -version $(VERSION)); \
+	diff -r bin/images $$tree/images && sha256sum bin/images/*
+
 .PHONY: push
 push: ## Build the images and push them: make push REPOSITORY=registry.example.com/platform
 	go run ./build/images -push -repository $(REPOSITORY) -version $(VERSION)
@@ -87,6 +93,7 @@ push: ## Build the images and push them: make push REPOSITORY=registry.example.c
 generate: bin/controller-gen ## Write what is generated: code, CRDs, docs/reference and dist/.
 	bin/controller-gen object crd:maxDescLen=10000 output:crd:dir=config/crd paths=./pkg/apis/...
 	go run ./build/reference
+	go run ./build/dependencies
 	sed -E -i "s#(kube-connector.invalid/(webhook|controller|sidecar)):[^ '\"]+#\1:$(VERSION)#" config/*/deployment.yaml config/*/kustomization.yaml config/policy/sidecar.yaml
 	go -C tools/dist run . -root ../.. -out ../../dist
 
@@ -106,6 +113,8 @@ verify: bin/controller-gen ## Check that generated files and go.mod are up to da
 	out=$$(mktemp -d); trap "rm -rf $$out" EXIT; \
 	go run ./build/reference -out $$out; diff -r $$out docs/reference
 	out=$$(mktemp -d); trap "rm -rf $$out" EXIT; \
+	go run ./build/dependencies -out $$out; diff -r --exclude '*.go' --exclude REVIEW.md $$out build/dependencies
+	out=$$(mktemp -d); trap "rm -rf $$out" EXIT; \
 	go -C tools/dist run . -root ../.. -out $$out; diff -r $$out dist
 	for module in . test/cluster/clients/kubectl test/cluster/components test/cluster/runners/certmanager test/cluster/runners/tekton tools/controller-gen tools/dist tools/golangci-lint tools/helm; do \
 		(cd $$module && go mod tidy -diff); done
@@ -114,6 +123,12 @@ verify: bin/controller-gen ## Check that generated files and go.mod are up to da
 lint: bin/golangci-lint ## Run golangci-lint and check the formatting.
 	bin/golangci-lint run ./...
 	bin/golangci-lint fmt --diff ./...
+
+# Not a part of .ci/run: its database changes from day to day, and is not to be had
+# from everywhere.
+.PHONY: vulncheck
+vulncheck: ## Look the programs' dependencies up in Go's database of vulnerabilities.
+	go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./cmd/...
 
 .PHONY: bench
 bench: parts ## Measure the sidecar and admission beside others, the controller at scale, and a Pod's start.
