@@ -43,6 +43,7 @@ func TestMeasure(t *testing.T) {
 	assert.GreaterOrEqual(t, count(start.Probes, "POST", review), connectors, "each token has been tried")
 	assert.Positive(t, start.Connected)
 	assert.Positive(t, start.TargetsCPU)
+	assert.Greater(t, start.Together, start.CPU+start.TargetsCPU, "the API server has had something to do, too")
 	assert.Positive(t, count(start.API, "watch", "connectors"))
 	assert.Positive(t, count(restart.API, "watch", "connectors"))
 	assert.GreaterOrEqual(t, count(changes.API, "patch", "connectors/status"), 8, "each change has been written")

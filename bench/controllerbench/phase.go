@@ -17,11 +17,11 @@ import (
 
 // reading is what has been used and asked for until a point in time.
 type reading struct {
-	at                    time.Time
-	cpu, targets, others  time.Duration
-	controller            *proc.Process
-	api, probes           counts
-	accepted, connections int
+	at                             time.Time
+	cpu, targets, together, others time.Duration
+	controller                     *proc.Process
+	api, probes                    counts
+	accepted, connections          int
 }
 
 func (b *bed) read(ctx context.Context) (r reading, err error) {
@@ -34,7 +34,7 @@ func (b *bed) read(ctx context.Context) (r reading, err error) {
 	if r.targets, err = b.targets.CPUTime(); err != nil {
 		return r, err
 	}
-	if r.others, err = proc.OthersCPUTime(); err != nil {
+	if r.together, r.others, err = proc.MachineCPUTime(); err != nil {
 		return r, err
 	}
 	if r.api, err = b.audit.read(); err != nil {
@@ -70,9 +70,10 @@ func (b *bed) measure(ctx context.Context, name string, do func() error) (Phase,
 	if err != nil {
 		return p, err
 	}
-	if after.controller != before.controller {
-		before.cpu, before.others = 0, 0 // with what has ended goes what it has used
+	if before.controller != nil && after.controller != before.controller {
+		before.cpu = 0 // with what has ended goes what it has used
 	} else {
+		p.Together = (after.together - before.together).Seconds()
 		p.Others = (after.others - before.others).Seconds() / took
 	}
 	p.Seconds = took

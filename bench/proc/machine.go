@@ -23,41 +23,42 @@ func LoadAverage() (float64, error) {
 	return strconv.ParseFloat(first, 64)
 }
 
-// OthersCPUTime is the CPU time that the machine has spent on anything but this
-// process and its children. Two of them tell how much it was in between, as long as
-// no child ended there: with it goes what it has spent.
-func OthersCPUTime() (time.Duration, error) {
+// MachineCPUTime is the CPU time that this process and its children have used, and
+// that the machine has spent on anything else. Two of them tell how much it was in
+// between, as long as no child ended there: with it goes what it has used.
+func MachineCPUTime() (together, others time.Duration, err error) {
 	content, err := os.ReadFile("/proc/stat")
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	line, _, _ := strings.Cut(string(content), "\n")
 	// cpu user nice system idle iowait irq softirq steal; see proc_stat(5). Stolen is
 	// what others do outside this machine.
 	columns := strings.Fields(line)
 	if len(columns) < 9 {
-		return 0, fmt.Errorf("/proc/stat begins with %q", line)
+		return 0, 0, fmt.Errorf("/proc/stat begins with %q", line)
 	}
 	busy := 0
 	for _, i := range []int{1, 2, 3, 6, 7, 8} {
 		n, err := strconv.Atoi(columns[i])
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		busy += n
 	}
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
+	own := 0
 	for _, path := range stats {
 		content, err := os.ReadFile(path)
 		if err != nil {
 			continue // it has ended meanwhile
 		}
-		busy -= ours(string(content))
+		own += ours(string(content))
 	}
-	return time.Duration(busy) * tick, nil
+	return time.Duration(own) * tick, time.Duration(busy-own) * tick, nil
 }
 
 // ours are the ticks that a process has used if it is this one or a child of it;
