@@ -11,6 +11,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/kube-connector/kube-connector/internal/setup"
@@ -73,6 +74,11 @@ func serve(ctx context.Context, cluster *rest.Config, o options) error {
 	}); err != nil {
 		return err
 	}
+	collector := controller.NewCollector(mgr.GetCache())
+	if err := metrics.Registry.Register(collector); err != nil {
+		return fmt.Errorf("adding the metrics about Connectors: %w", err)
+	}
+	defer metrics.Registry.Unregister(collector)
 	if err := mgr.Start(ctx); err != nil {
 		return fmt.Errorf("running the controller: %w", err)
 	}

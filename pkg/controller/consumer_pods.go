@@ -57,6 +57,9 @@ func onlyConnectors(object any) (any, error) {
 	if err != nil {
 		return object, nil //nolint:nilerr // a tombstone, which has no metadata of its own
 	}
+	if _, whole := pod.GetLabels()[v1alpha1.LabelInjected]; !whole {
+		return object, nil // done before
+	}
 	used := readStatus(pod.GetAnnotations()[v1alpha1.AnnotationStatus], pod.GetNamespace())
 	pod.SetLabels(used)
 	pod.SetAnnotations(nil)

@@ -60,7 +60,11 @@ func addConsumers(ctx context.Context, mgr ctrl.Manager, every time.Duration) er
 		Named("consumers").
 		For(&v1alpha1.Connector{}, builder.WithPredicates(countChanged())).
 		WatchesMetadata(podMetadata(), usedByPod(), builder.WithPredicates(otherConnectors())).
-		WithOptions(controller.Options{MaxConcurrentReconciles: 4}).
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: 4,
+			// Soon after the API server is back, however long it was away.
+			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](together, 30*time.Second),
+		}).
 		Complete(r)
 	if err != nil {
 		return fmt.Errorf("adding the controller of consumers: %w", err)
