@@ -39,6 +39,8 @@ var (
 		"In how many seconds the next token of a Connector ends. Missing if no token says when it ends.", nil, nil)
 	expiringDesc = prometheus.NewDesc("kube_connector_tokens_expiring",
 		"Connectors whose token has not ended and does within a day (1d) or a week (7d).", []string{"within"}, nil)
+	lateDesc = prometheus.NewDesc("kube_connector_tokens_late",
+		"Connectors whose token should have been renewed by now: their condition TokenExpiryReady is False, for Expiring.", nil, nil)
 	consumersDesc = prometheus.NewDesc("kube_connector_consumers",
 		"Pods that use a Connector and have not ended, by whether the Connector has changed since; one that uses several counts for each.", []string{"outdated"}, nil)
 )
@@ -56,7 +58,7 @@ func NewCollector(cache client.Reader) prometheus.Collector {
 
 // Describe implements prometheus.Collector.
 func (collector) Describe(descriptions chan<- *prometheus.Desc) {
-	for _, description := range []*prometheus.Desc{connectorsDesc, classesDesc, expiryDesc, expiringDesc, consumersDesc} {
+	for _, description := range []*prometheus.Desc{connectorsDesc, classesDesc, expiryDesc, expiringDesc, lateDesc, consumersDesc} {
 		descriptions <- description
 	}
 }
@@ -116,6 +118,7 @@ type tally struct {
 	expires        bool
 	nextExpiry     time.Duration
 	expiring       []int
+	late           int
 	pods, outdated int
 }
 
@@ -146,6 +149,9 @@ func (t *tally) add(status *v1alpha1.ConnectorStatus, now time.Time) {
 			}
 		}
 	}
+	if found := meta.FindStatusCondition(status.Conditions, string(v1alpha1.ConditionTokenExpiryReady)); found != nil && found.Reason == string(v1alpha1.ReasonExpiring) {
+		t.late++
+	}
 	if c := status.Consumers; c != nil {
 		t.pods += int(c.Pods)
 		t.outdated += int(c.Outdated)
@@ -162,6 +168,7 @@ func (t *tally) collect(gauge func(*prometheus.Desc, float64, ...string)) {
 	for i, window := range expiryWindows {
 		gauge(expiringDesc, float64(t.expiring[i]), window.name)
 	}
+	gauge(lateDesc, float64(t.late))
 	gauge(consumersDesc, float64(t.outdated), strconv.FormatBool(true))
 	gauge(consumersDesc, float64(t.pods-t.outdated), strconv.FormatBool(false))
 }

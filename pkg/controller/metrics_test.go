@@ -70,11 +70,13 @@ func TestMetrics(t *testing.T) {
 	}
 	used := connectorWith(metav1.ConditionFalse, "SecretNotFound")
 	used.Status.Consumers = &v1alpha1.ConnectorConsumers{Pods: 5, Outdated: 2}
+	late := expiring(2 * time.Hour)
+	late.Status.Conditions = append(late.Status.Conditions, metav1.Condition{Type: "TokenExpiryReady", Status: metav1.ConditionFalse, Reason: "Expiring"})
 	class := &v1alpha1.ConnectorClass{}
 	class.Status.Conditions = used.Status.Conditions
 	got := samples(t, controller.NewCollector(&cached{
 		connectors: []runtime.Object{
-			expiring(-time.Hour), expiring(30 * time.Hour), expiring(2 * time.Hour), expiring(8 * 24 * time.Hour),
+			expiring(-time.Hour), expiring(30 * time.Hour), late, expiring(8 * 24 * time.Hour),
 			used, used, connectorWith(metav1.ConditionUnknown, "Probing"), connectorWith("nonsense", "Probing"), &v1alpha1.Connector{},
 		},
 		classes: []runtime.Object{class, &v1alpha1.ConnectorClass{}},
@@ -91,6 +93,7 @@ func TestMetrics(t *testing.T) {
 		"connector_classes{ready=Unknown}":              1,
 		"tokens_expiring{within=1d}":                    1,
 		"tokens_expiring{within=7d}":                    2,
+		"tokens_late{}":                                 1,
 		"consumers{outdated=true}":                      4,
 		"consumers{outdated=false}":                     6,
 	}, got)
