@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -36,7 +37,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := setup.BuildInfo("controller"); err != nil {
 		return err
 	}
-	cluster, err := setup.Cluster()
+	cluster, err := setup.Cluster(ctx, o.healthAddress)
 	if err != nil {
 		return err
 	}
@@ -88,7 +89,10 @@ func serve(ctx context.Context, cluster *rest.Config, o options) error {
 // synced is the readiness of a replica: it knows what is in the cluster.
 func synced(informers cache.Cache) healthz.Checker {
 	return func(req *http.Request) error {
-		if !informers.WaitForCacheSync(req.Context()) {
+		// Sooner than the kubelet gives up, which would not see why.
+		ctx, cancel := context.WithTimeout(req.Context(), time.Second)
+		defer cancel()
+		if !informers.WaitForCacheSync(ctx) {
 			return errors.New("the caches are not synced; can the API server be reached, and does RBAC allow to list and watch?")
 		}
 		return nil

@@ -24,7 +24,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := setup.BuildInfo("webhook"); err != nil {
 		return err
 	}
-	cluster, err := setup.Cluster()
+	cluster, err := setup.Cluster(ctx, o.webhook.HealthAddress)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@
 package setup
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -53,25 +54,36 @@ func Logs(w io.Writer, level LogLevel) {
 	klog.SetLogger(logger)
 }
 
-// Cluster finds the API server and makes sure that it is new enough.
-func Cluster() (*rest.Config, error) {
+// Cluster finds the API server, waits until it answers, and makes sure that it is
+// new enough. Until it answers, healthAddress (host:port, or 0 for nowhere) says
+// that this process is alive and not ready.
+func Cluster(ctx context.Context, healthAddress string) (*rest.Config, error) {
 	config, err := ctrl.GetConfig()
 	if err != nil {
 		return nil, fmt.Errorf("finding the cluster: %w; run it in a Pod or set KUBECONFIG", err)
 	}
-	return config, CheckVersion(config)
+	err = CheckVersion(config)
+	if errors.Is(err, errNoAnswer) {
+		err = await(ctx, config, healthAddress, err)
+	}
+	return config, err
 }
+
+// errNoAnswer says that the API server could not be asked, which may pass.
+var errNoAnswer = errors.New("the API server does not answer")
 
 // CheckVersion refuses clusters that sidecars cannot be injected on, before
 // people build on it.
 func CheckVersion(config *rest.Config) error {
+	config = rest.CopyConfig(config)
+	config.Timeout = answerTimeout
 	discoverer, err := discovery.NewDiscoveryClientForConfig(config)
 	if err != nil {
 		return err
 	}
 	info, err := discoverer.ServerVersion()
 	if err != nil {
-		return fmt.Errorf("asking the API server for its version: %w", err)
+		return fmt.Errorf("%w: asking for its version: %w", errNoAnswer, err)
 	}
 	got, err := utilversion.ParseGeneric(info.GitVersion)
 	if err != nil {

@@ -69,7 +69,7 @@ func addConsumers(ctx context.Context, mgr ctrl.Manager, every time.Duration) er
 	if err != nil {
 		return fmt.Errorf("adding the controller of consumers: %w", err)
 	}
-	return nil
+	return warm(ctx, mgr.GetCache())
 }
 
 // countChanged leaves out what happens to a Connector that cannot make its counts
