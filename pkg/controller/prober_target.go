@@ -21,12 +21,21 @@ type target struct {
 	// changes counts how often its answer was another than before.
 	changes int
 	version *flight
-	// slow says that the last request took longer than a reconcile waits.
-	slow bool
+	// pace is how the last request went.
+	pace pace
 	// connections are closed if nobody uses them for a while.
 	connections *probe.Target
 	used        time.Time
 }
+
+// pace is how long a target takes.
+type pace int
+
+const (
+	unproven pace = iota // nothing was asked yet
+	quick
+	slow // longer than a reconcile waits
+)
 
 // flight is a request whose answer is for all Connectors of a target. What is below
 // done belongs to prober.mu until that is closed.
@@ -80,7 +89,7 @@ func (t *target) close() {
 // patience is how long a reconcile waits for an answer of this target: not at all
 // if others have waited in vain.
 func (t *target) patience() time.Duration {
-	if t.slow || t.liveness.underway() && time.Since(t.liveness.started) > patience {
+	if t.pace == slow || t.liveness.underway() && time.Since(t.liveness.started) > patience {
 		return 0
 	}
 	return patience
@@ -224,7 +233,7 @@ func (p *prober) request(ctx context.Context, t *target, in inputs, kind string,
 		places = append(places, t.places)
 	}
 	p.mu.Lock()
-	if t.slow {
+	if t.pace != quick {
 		places = append(places, p.slots.slow)
 	}
 	p.mu.Unlock()
@@ -244,7 +253,9 @@ func (p *prober) request(ctx context.Context, t *target, in inputs, kind string,
 	if ctx.Err() == nil {
 		p.metrics.observe(kind, took, err)
 		p.mu.Lock()
-		t.slow = took > patience
+		if t.pace = quick; took > patience {
+			t.pace = slow
+		}
 		p.mu.Unlock()
 	}
 	return err
