@@ -46,6 +46,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 
 // serve runs the controller on a cluster until ctx ends.
 func serve(ctx context.Context, cluster *rest.Config, o options) error {
+	// No limit here: at a start each of thousands of Connectors is worth some
+	// requests, and at client-go's default rate of 5 a second that takes hours. The
+	// API server's own fairness between clients bounds it, and how many Connectors
+	// are looked at at once. In steady state there are next to none.
+	cluster.QPS = -1
 	managerOptions, err := controller.ManagerOptions()
 	if err != nil {
 		return err

@@ -117,10 +117,10 @@ func requiredKeys(authType *v1alpha1.AuthType, secretType string) []string {
 		}
 	}
 	if len(authType.Params) == 0 {
-		switch corev1.SecretType(secretType) {
-		case corev1.SecretTypeBasicAuth:
+		switch secretType {
+		case string(corev1.SecretTypeBasicAuth):
 			keys = []string{corev1.BasicAuthUsernameKey, corev1.BasicAuthPasswordKey}
-		case corev1.SecretTypeSSHAuth:
+		case string(corev1.SecretTypeSSHAuth):
 			keys = []string{corev1.SSHAuthPrivateKey}
 		}
 	}

@@ -137,6 +137,79 @@ func TestConditions(t *testing.T) {
 			},
 			[]want{ready},
 		},
+		"any type will do": {
+			func(f *fixture) { f.class("any", v1alpha1.AuthType{Name: "a"}) },
+			[]want{ready, isTrue(v1alpha1.ConditionProxyServiceReady, v1alpha1.ReasonAmbassador)},
+		},
+		"any type will do, and it is one without a token": {
+			func(f *fixture) {
+				f.class("any", v1alpha1.AuthType{Name: "a", Params: []v1alpha1.ParamSpec{{Name: "token"}}})
+				f.secret.Type = corev1.SecretTypeOpaque
+			},
+			[]want{
+				isTrue(v1alpha1.ConditionSecretReady, v1alpha1.ReasonResolved),
+				isTrue(v1alpha1.ConditionTokenExpiryReady, v1alpha1.ReasonNoExpiry),
+				isTrue(v1alpha1.ConditionProxyServiceReady, v1alpha1.ReasonNonProxy),
+			},
+		},
+		"any type will do, but there is no Secret": {
+			func(f *fixture) {
+				f.class("any", v1alpha1.AuthType{Name: "a"})
+				f.connector.Spec.Auth.SecretRef.Name = "other"
+			},
+			[]want{
+				isFalse(v1alpha1.ConditionReady, v1alpha1.ReasonSecretNotFound, `Secret "other" does not exist in namespace "NAMESPACE"; create it`),
+				isUnknown(v1alpha1.ConditionProxyServiceReady, "waits for the Secret"),
+			},
+		},
+		"a class of its own kind wants keys": {
+			func(f *fixture) {
+				f.class("keys", v1alpha1.AuthType{Name: "a", SecretType: "Opaque", Params: []v1alpha1.ParamSpec{{Name: "user"}, {Name: "realm"}}})
+				f.secret.Type, f.secret.Data["user"] = corev1.SecretTypeOpaque, []byte("jane")
+			},
+			[]want{isFalse(v1alpha1.ConditionReady, v1alpha1.ReasonSecretKeyMissing, `Secret "k8s-secret" has no key "realm"; put the value there`)},
+		},
+		"user and password": {
+			func(f *fixture) {
+				f.class("basic", v1alpha1.AuthType{Name: "a", SecretType: "kubernetes.io/basic-auth"})
+				f.secret.Type = corev1.SecretTypeBasicAuth
+				f.secret.Data["username"], f.secret.Data["password"] = []byte("jane"), []byte(f.secretive("the-password-0815-0815"))
+			},
+			[]want{
+				isTrue(v1alpha1.ConditionSecretReady, v1alpha1.ReasonResolved),
+				isTrue(v1alpha1.ConditionProxyServiceReady, v1alpha1.ReasonNonProxy),
+			},
+		},
+		"no password": {
+			func(f *fixture) {
+				f.class("basic", v1alpha1.AuthType{Name: "a", SecretType: "kubernetes.io/basic-auth"})
+				f.secret.Type, f.secret.Data["username"] = corev1.SecretTypeBasicAuth, []byte("jane")
+			},
+			[]want{isFalse(v1alpha1.ConditionReady, v1alpha1.ReasonSecretKeyMissing, `Secret "k8s-secret" has no key "password"`)},
+		},
+		"empty password": {
+			func(f *fixture) {
+				f.class("basic", v1alpha1.AuthType{Name: "a", SecretType: "kubernetes.io/basic-auth"})
+				f.secret.Type, f.secret.Data["username"], f.secret.Data["password"] = corev1.SecretTypeBasicAuth, []byte("jane"), nil
+			},
+			[]want{isFalse(v1alpha1.ConditionReady, v1alpha1.ReasonSecretKeyMissing, `key "password" of Secret "k8s-secret" is empty`)},
+		},
+		"SSH without a key": {
+			func(f *fixture) {
+				f.class("ssh", v1alpha1.AuthType{Name: "a", SecretType: "kubernetes.io/ssh-auth"})
+				f.connector.Spec.Auth.SecretRef.Name = "other"
+			},
+			[]want{
+				isFalse(v1alpha1.ConditionReady, v1alpha1.ReasonSecretNotFound, `create it with type kubernetes.io/ssh-auth and key ssh-privatekey`),
+				isTrue(v1alpha1.ConditionProxyServiceReady, v1alpha1.ReasonNonProxy),
+			},
+		},
+		"a generator makes what authenticates": {
+			func(f *fixture) {
+				f.class("rego", v1alpha1.AuthType{Name: "a", SecretType: connector.SecretTypeBearerToken, Generator: &v1alpha1.AuthGenerator{Rego: "x"}})
+			},
+			[]want{isTrue(v1alpha1.ConditionProxyServiceReady, v1alpha1.ReasonNonProxy)},
+		},
 		"no token": {
 			func(f *fixture) { delete(f.secret.Data, connector.SecretKeyToken) },
 			[]want{isFalse(v1alpha1.ConditionReady, v1alpha1.ReasonSecretKeyMissing, `Secret "k8s-secret" has no key "token"; put the token there`)},

@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kube-connector/kube-connector/pkg/apis/connectors/v1alpha1"
 	"github.com/kube-connector/kube-connector/pkg/connector"
@@ -38,8 +39,8 @@ func (r *reconciler) writeConnection(ctx context.Context, e *evaluation) error {
 	}
 	if apierrors.IsNotFound(err) {
 		err = r.client.Create(ctx, desired)
-		if err == nil || !apierrors.IsAlreadyExists(err) {
-			return wrapped(err, "creating ConfigMap %q", key.Name)
+		if !apierrors.IsAlreadyExists(err) {
+			return r.wroteConnection(e.connector, desired, err)
 		}
 	}
 	// The cache has hashes only, and those with our label only.
@@ -62,14 +63,18 @@ func (r *reconciler) writeConnection(ctx context.Context, e *evaluation) error {
 	existing.OwnerReferences = append(slices.DeleteFunc(existing.OwnerReferences, func(owner metav1.OwnerReference) bool {
 		return owner.Controller != nil && *owner.Controller
 	}), desired.OwnerReferences...)
-	return wrapped(r.client.Update(ctx, &existing), "updating ConfigMap %q", key.Name)
+	return r.wroteConnection(e.connector, &existing, r.client.Update(ctx, &existing))
 }
 
-func wrapped(err error, format string, args ...any) error {
-	if err == nil {
-		return nil
+// wroteConnection remembers what was written, if it was.
+func (r *reconciler) wroteConnection(c *v1alpha1.Connector, configMap *corev1.ConfigMap, err error) error {
+	if err != nil {
+		return fmt.Errorf("writing ConfigMap %q: %w", configMap.Name, err)
 	}
-	return fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), err)
+	r.memory.change(client.ObjectKeyFromObject(c), func(remembered *remembered) {
+		remembered.configMap = configMap.ResourceVersion
+	})
+	return nil
 }
 
 // connectionOf is the ConfigMap as it should be.

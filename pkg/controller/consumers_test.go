@@ -151,7 +151,7 @@ func TestCountingAndCheckingDoNotFight(t *testing.T) {
 	require.NotContains(t, owners["connector-controller"], "f:consumers")
 
 	// When nothing changes, nothing is written.
-	require.Eventually(t, quietFor(2*writesApart, func() int64 { return int64(f.invariants.writes(f.namespace)) }), later, tick)
+	require.Eventually(t, quietFor(2*writesApart, func() int64 { return int64(f.invariants.statuses(f.namespace)) }), later, tick)
 }
 
 // Pods that come one after the other are not written one by one, and the last one

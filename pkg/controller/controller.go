@@ -11,6 +11,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -29,6 +30,13 @@ const (
 	firstRetry = 100 * time.Millisecond
 	lastRetry  = 30 * time.Second
 )
+
+// deletions lets nothing but deletions pass: the version that was written last goes
+// with them.
+var deletions = predicate.Funcs{
+	CreateFunc: func(event.CreateEvent) bool { return false },
+	UpdateFunc: func(event.UpdateEvent) bool { return false },
+}
 
 // Options of the controller.
 type Options struct {
@@ -75,7 +83,8 @@ func Add(ctx context.Context, mgr ctrl.Manager, options Options) error {
 		// Nor does what is said of a class in its status: its spec is what counts.
 		Watches(&v1alpha1.ConnectorClass{}, onChange(lookUp.ofClass), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesMetadata(secrets, onChange(lookUp.ofSecret)).
-		Watches(&corev1.ConfigMap{}, onChange(lookUp.ofConfigMap)).
+		Watches(&corev1.ConfigMap{}, onChange(lookUp.ofConfigMap),
+			builder.WithPredicates(predicate.Or(deletions, predicate.NewPredicateFuncs(r.memory.isNews)))).
 		WatchesRawSource(probes.source()).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: concurrentReconciles,

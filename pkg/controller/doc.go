@@ -6,6 +6,10 @@
 // (check_*.go), and sums them up as Ready. Probes of targets run beside the
 // reconciles (prober.go), so that a slow target holds nothing up.
 //
-// Tokens stay in memory for as long as a reconcile or a probe takes. Secrets are
-// cached as names and labels only.
+// In steady state it asks the API server for nothing. Connectors come from the
+// cache; a status is applied to the version that was looked at, and a look waits
+// until the cache has what was written last, so that a cache that is behind makes
+// for no second write and hides no change back. Secrets are cached as names and
+// labels; the data of those that Connectors name, tokens included, is held for as
+// long as they do (secrets.go). ConfigMaps are cached as a hash.
 package controller

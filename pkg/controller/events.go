@@ -18,7 +18,7 @@ const (
 	// Reasons of events. One that is about a Connector that stopped being Ready has
 	// the reason of the condition.
 	eventReady             = "Ready"
-	eventCredentialRotated = "CredentialRotated"
+	eventCredentialRotated = "CredentialRotated" //nolint:gosec // a reason, not a credential
 	eventTokenExpiring     = "TokenExpiring"
 )
 
@@ -42,12 +42,14 @@ func (r *reconciler) tell(c *v1alpha1.Connector, kind, reason, message string) {
 func (r *reconciler) tellChanges(c *v1alpha1.Connector, status *v1alpha1.ConnectorStatus) {
 	before := statusOf(c.Status.Conditions, v1alpha1.ConditionReady)
 	ready := meta.FindStatusCondition(status.Conditions, string(v1alpha1.ConditionReady))
-	switch {
-	case ready.Status == before:
-	case ready.Status == metav1.ConditionTrue:
-		r.tell(c, corev1.EventTypeNormal, eventReady, ready.Message)
-	case ready.Status == metav1.ConditionFalse:
-		r.tell(c, corev1.EventTypeWarning, ready.Reason, ready.Message)
+	if ready.Status != before {
+		switch ready.Status {
+		case metav1.ConditionTrue:
+			r.tell(c, corev1.EventTypeNormal, eventReady, ready.Message)
+		case metav1.ConditionFalse:
+			r.tell(c, corev1.EventTypeWarning, ready.Reason, ready.Message)
+		case metav1.ConditionUnknown: // it is being found out
+		}
 	}
 	if expiring := reasonOf(status.Conditions); expiring == v1alpha1.ReasonExpiring && expiring != reasonOf(c.Status.Conditions) {
 		r.tell(c, corev1.EventTypeWarning, eventTokenExpiring,

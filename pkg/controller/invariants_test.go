@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/common/expfmt"
@@ -36,6 +38,32 @@ type invariants struct {
 	last map[types.NamespacedName]*v1alpha1.Connector
 	// broken is what was wrong, by namespace.
 	broken map[string][]string
+
+	// held is locked while the controller must not hear of changes of Connectors,
+	// and down is set while it cannot reach the API server.
+	held sync.RWMutex
+	down atomic.Bool
+}
+
+var errDown = errors.New("the API server cannot be reached, says the test")
+
+// stream is the answer to a watch of a controller.
+type stream struct {
+	io.ReadCloser
+	*invariants
+	ofConnectors bool
+}
+
+func (s stream) Read(p []byte) (int, error) {
+	n, err := s.ReadCloser.Read(p)
+	if s.ofConnectors {
+		s.held.RLock()
+		defer s.held.RUnlock()
+	}
+	if s.down.Load() {
+		return 0, errDown
+	}
+	return n, err
 }
 
 type sentRequest struct{ method, path string }
@@ -54,7 +82,13 @@ func (i *invariants) watch(next http.RoundTripper) http.RoundTripper {
 		i.mu.Lock()
 		i.requests = append(i.requests, sentRequest{r.Method, r.URL.Path})
 		i.mu.Unlock()
+		if i.down.Load() {
+			return nil, errDown
+		}
 		response, err := next.RoundTrip(r)
+		if err == nil && r.URL.Query().Get("watch") == "true" {
+			response.Body = stream{response.Body, i, strings.HasSuffix(r.URL.Path, "/connectors")}
+		}
 		isStatus := strings.Contains(r.URL.Path, "/connectors/") && strings.HasSuffix(r.URL.Path, "/status")
 		if err != nil || r.Method != http.MethodPatch || !isStatus || response.StatusCode >= 300 {
 			return response, err
@@ -112,10 +146,15 @@ func (i *invariants) violations(namespace string) []string {
 	return all
 }
 
-// writes is how many requests there were that write objects of a namespace.
-func (i *invariants) writes(namespace string) int {
+// asked is how many requests there were about objects of a namespace.
+func (i *invariants) asked(namespace string) int {
+	return i.count(func(r sentRequest) bool { return strings.Contains(r.path, "/namespaces/"+namespace+"/") })
+}
+
+// statuses is how often a status was written in a namespace.
+func (i *invariants) statuses(namespace string) int {
 	return i.count(func(r sentRequest) bool {
-		return r.method != http.MethodGet && strings.Contains(r.path, "/namespaces/"+namespace+"/")
+		return strings.Contains(r.path, "/namespaces/"+namespace+"/") && strings.HasSuffix(r.path, "/status")
 	})
 }
 

@@ -129,14 +129,19 @@ func (l lookUp) isGlobalCA(secret client.Object) bool {
 	return secret.GetNamespace() == l.systemNamespace && secret.GetLabels()[connector.LabelCACert] == "true"
 }
 
-// ofConfigMap goes by the name and not by the owner reference, so that a
-// ConfigMap that lost the reference or got in the way of ours counts too.
 func (l lookUp) ofConfigMap(_ context.Context, configMap client.Object) concerned {
-	name, ok := strings.CutSuffix(configMap.GetName(), v1alpha1.ConnectionConfigMapName(""))
-	if !ok {
-		return concerned{}
+	if key, ok := connectorOf(configMap); ok {
+		return concerned{now: []reconcile.Request{{NamespacedName: key}}}
 	}
-	return concerned{now: []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: configMap.GetNamespace(), Name: name}}}}
+	return concerned{}
+}
+
+// connectorOf is the Connector that a ConfigMap is beside. It goes by the name and
+// not by the owner reference, so that a ConfigMap that lost the reference or got
+// in the way of ours counts too.
+func connectorOf(configMap client.Object) (types.NamespacedName, bool) {
+	name, ok := strings.CutSuffix(configMap.GetName(), v1alpha1.ConnectionConfigMapName(""))
+	return types.NamespacedName{Namespace: configMap.GetNamespace(), Name: name}, ok
 }
 
 // list finds Connectors in the cache. They are shared: nobody may change them.

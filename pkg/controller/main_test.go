@@ -40,7 +40,10 @@ type site struct {
 	// admin may do everything and reads no cache.
 	admin client.Client
 	// manager is the controller's.
-	manager ctrl.Manager
+	manager  ctrl.Manager
+	schedule controller.Schedule
+	// rest stops the controller.
+	rest func() error
 	// invariants see all that the controller does there.
 	invariants invariants
 }
@@ -124,37 +127,49 @@ func startSite(schedule controller.Schedule) (*site, func() error, error) {
 		return nil, server.Stop, err
 	}
 
+	schedule.Classes = countsApart
+	s.schedule = schedule
+	if err := s.work(); err != nil {
+		return nil, server.Stop, err
+	}
+	return s, func() error { return errors.Join(s.rest(), server.Stop()) }, nil
+}
+
+// work starts the controller.
+func (s *site) work() error {
 	options, err := controller.ManagerOptions()
 	if err != nil {
-		return nil, server.Stop, err
+		return err
 	}
 	options.Metrics = metricsserver.Options{BindAddress: "0"}
 	skip := true
 	options.Controller.SkipNameValidation = &skip // there are two in this process
-	user := rest.CopyConfig(server.Config)
+	user := rest.CopyConfig(s.config)
 	user.Impersonate.UserName = "system:serviceaccount:" + systemNamespace + ":connector-controller"
 	user.Impersonate.Groups = []string{"system:serviceaccounts", "system:authenticated"}
 	user.Wrap(s.invariants.watch)
 	if s.manager, err = ctrl.NewManager(user, options); err != nil {
-		return nil, server.Stop, err
+		return err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	schedule.Classes = countsApart
-	if err := controller.Add(ctx, s.manager, controller.Options{SystemNamespace: systemNamespace, Schedule: schedule}); err != nil {
+	if err := controller.Add(ctx, s.manager, controller.Options{SystemNamespace: systemNamespace, Schedule: s.schedule}); err != nil {
 		cancel()
-		return nil, server.Stop, err
+		return err
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- s.manager.Start(ctx) }()
-	stop := func() error {
+	s.rest = func() error {
 		cancel()
-		return errors.Join(<-ended, server.Stop())
+		return <-ended
 	}
 	if !s.manager.GetCache().WaitForCacheSync(ctx) {
-		return nil, stop, errors.New("the caches of the controller do not sync")
+		return errors.Join(errors.New("the caches of the controller do not sync"), s.rest())
 	}
-	return s, stop, nil
+	return nil
 }
+
+// restart starts the controller anew.
+func (s *site) restart() error { return errors.Join(s.rest(), s.work()) }
 
 // install installs what config/default would, as far as the controller needs it.
 func (s *site) install() error {
