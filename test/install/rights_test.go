@@ -101,6 +101,16 @@ func testRights(t *testing.T, since int) {
 	t.Helper()
 	// A CA that is no longer good is replaced.
 	kubectl(t, "-n", "connectors-system", "patch", "secret", "connector-webhook-ca", "--type=merge", "-p", `{"data":{"tls.crt":"","tls.key":"","ca.crt":""}}`)
+	// So is a ConfigMap that somebody has changed; and what happens to a Connector
+	// twice is counted in the event that is there.
+	kubectl(t, "-n", team, "patch", "configmap", "k8s-connector.connector", "--type=merge", "-p", `{"data":{"address":"https://elsewhere.example.com"}}`)
+	for range 2 {
+		for _, class := range []string{"nowhere", "k8s"} {
+			kubectl(t, "-n", team, "patch", "connector", "k8s-connector", "--type=merge", "-p", `{"spec":{"connectorClassName":"`+class+`"}}`)
+			kubectl(t, "-n", team, "wait", "connector/k8s-connector", "--timeout=60s",
+				"--for=condition=Ready="+map[bool]string{true: "True", false: "False"}[class == "k8s"])
+		}
+	}
 	want := slices.Sorted(maps.Keys(granted(t)))
 	var got []use
 	eventually(t, func() bool {
