@@ -4,7 +4,10 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"strings"
 	"time"
+
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/kube-connector/kube-connector/internal/settings"
 	"github.com/kube-connector/kube-connector/internal/setup"
@@ -18,6 +21,7 @@ type options struct {
 	metricsAddress  string
 	healthAddress   string
 	systemNamespace string
+	namespaces      []string
 	logLevel        setup.LogLevel
 	probePeriod     time.Duration
 	probes          controller.ProbeOptions
@@ -32,6 +36,17 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	flags.StringVar(&o.metricsAddress, "metrics-bind-address", ":8080", "where metrics are served, 0 for nowhere")
 	flags.StringVar(&o.healthAddress, "health-probe-bind-address", ":8081", "where /healthz and /readyz are served, 0 for nowhere")
 	flags.StringVar(&o.systemNamespace, "system-namespace", "connectors-system", "the namespace of the Lease and of the certificates for every Connector")
+	flags.Func("namespaces", "the only namespaces whose Connectors are looked at, comma separated; without it those of all are", func(list string) error {
+		o.namespaces = nil
+		for name := range strings.SplitSeq(list, ",") {
+			name = strings.TrimSpace(name)
+			if problems := validation.IsDNS1123Label(name); len(problems) > 0 {
+				return fmt.Errorf("%q is no name of a namespace; write them as team-a,team-b", name)
+			}
+			o.namespaces = append(o.namespaces, name)
+		}
+		return nil
+	})
 	setup.LogLevelFlag(flags, &o.logLevel)
 	flags.DurationVar(&o.probePeriod, "probe-period", controller.DefaultSchedule().Ready, "how often the target of a Connector that is ready is probed; of one that is not, more often")
 	flags.DurationVar(&o.probes.Timeout, "probe-timeout", probe.DefaultTimeout, "how long one request of a probe may take, from the connection to the end of the answer")

@@ -55,6 +55,9 @@ func serve(ctx context.Context, cluster *rest.Config, o options) error {
 	if err != nil {
 		return err
 	}
+	if len(o.namespaces) > 0 {
+		controller.LimitTo(&managerOptions, o.systemNamespace, o.namespaces)
+	}
 	managerOptions.Metrics = metricsserver.Options{BindAddress: o.metricsAddress}
 	managerOptions.HealthProbeBindAddress = o.healthAddress
 	managerOptions.LeaderElection = o.leaderElect

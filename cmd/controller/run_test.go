@@ -68,6 +68,13 @@ func TestSettings(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, setup.LogLevel(slog.LevelWarn), o.logLevel)
 
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "namespaces"), []byte("team-a, team-b"), 0o600))
+	o, err = parseOptions([]string{"--settings-dir=" + dir}, io.Discard)
+	require.NoError(t, err)
+	require.Equal(t, []string{"team-a", "team-b"}, o.namespaces)
+	_, err = parseOptions([]string{"--namespaces=team-a,*"}, io.Discard)
+	require.ErrorIs(t, err, program.ErrUsage)
+
 	// No way around the limit of the command line.
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "log-level"), []byte("DEBUG-4"), 0o600))
 	_, err = parseOptions([]string{"--settings-dir=" + dir}, io.Discard)

@@ -42,6 +42,8 @@ type site struct {
 	// manager is the controller's.
 	manager  ctrl.Manager
 	schedule controller.Schedule
+	// namespaces are the only ones that the controller looks at; nil for all.
+	namespaces []string
 	// rest stops the controller.
 	rest func() error
 	// invariants see all that the controller does there.
@@ -140,6 +142,9 @@ func (s *site) work() error {
 	options, err := controller.ManagerOptions()
 	if err != nil {
 		return err
+	}
+	if s.namespaces != nil {
+		controller.LimitTo(&options, systemNamespace, s.namespaces)
 	}
 	options.Metrics = metricsserver.Options{BindAddress: "0"}
 	skip := true

@@ -1,6 +1,8 @@
 package controller
 
 import (
+	"maps"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/labels"
@@ -49,6 +51,23 @@ func ManagerOptions() (ctrl.Options, error) {
 			Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}},
 		},
 	}, nil
+}
+
+// LimitTo makes a manager look at some namespaces only, and at the Secrets of the
+// system namespace, so that it needs no rights in others.
+func LimitTo(options *ctrl.Options, systemNamespace string, namespaces []string) {
+	limited := make(map[string]cache.Config, len(namespaces)+1)
+	for _, namespace := range namespaces {
+		limited[namespace] = cache.Config{}
+	}
+	options.Cache.DefaultNamespaces = maps.Clone(limited)
+	limited[systemNamespace] = cache.Config{} // certificates for every Connector
+	for object, how := range options.Cache.ByObject {
+		if _, ok := object.(*corev1.Secret); ok {
+			how.Namespaces = limited
+			options.Cache.ByObject[object] = how
+		}
+	}
 }
 
 // withoutHistory takes off what says how an object came to be: more than half of
