@@ -259,7 +259,8 @@ func TestCopiesForDebugging(t *testing.T) {
 			debug := []string{"debug", "original", "--container=debugger", "--image=" + cluster.ToolboxImage, "--image-pull-policy=Never"}
 			awaitSentence(t, "the Pod has shareProcessNamespace, with which others could use or read container connector-proxy; …",
 				func() string { return in("", append(debug, "--copy-to=shared", "--", "sleep", "3600")...) })
-			in("", append(debug, "--copy-to=copy", "--share-processes=false", "--", "sleep", "3600")...)
+			copying := in("", append(debug, "--copy-to=copy", "--share-processes=false", "--", "sleep", "3600")...)
+			require.NotContains(t, copying, "rror", "kubectl debug fails")
 			copied := awaitPod(t, pod("copy"), "running", running)
 			assert.Len(t, copied.Spec.InitContainers, 1)
 			assert.Len(t, copied.Spec.Containers, 2)

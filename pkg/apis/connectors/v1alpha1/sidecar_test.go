@@ -131,12 +131,17 @@ func testLaterChanges(t *testing.T, p *policed) {
 	old.Spec.InitContainers[0].Image = "older"
 	old.Spec.InitContainers[0].Args = append(old.Spec.InitContainers[0].Args, "--older")
 	old = p.create(t, old)
+	open := golden(t, "csi", exempt)
+	open.Spec.ShareProcessNamespace = new(true)
+	open = p.create(t, open)
 	p.label(t, exempt, nil)
 	require.EventuallyWithT(t, func(c *assert.CollectT) {
 		assert.ErrorContains(c, change(old, setImage)(), notOurs+"it has the image evil.example.com/sidecar:v1")
 	}, 30*time.Second, 100*time.Millisecond)
 	require.NoError(t, change(old, func(pod *corev1.Pod) { pod.Finalizers = []string{"example.com/x"} })())
 	require.NoError(t, change(old, func(pod *corev1.Pod) { pod.Spec.Containers[0].Image = "newer" })())
+	require.ErrorContains(t, change(open, func(pod *corev1.Pod) { pod.Spec.Containers[0].Image = "newer" })(), "the Pod has shareProcessNamespace")
+	require.NoError(t, change(open, func(pod *corev1.Pod) { pod.Finalizers = []string{"example.com/x"} })(), "it must not hang in its end")
 	require.Error(t, ephemeral(old, corev1.EphemeralContainer{TargetContainerName: "connector-proxy"}))
 }
 
