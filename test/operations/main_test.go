@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -75,7 +76,7 @@ func run(m *testing.M) (code int, err error) {
 	if admin, err = client.New(server.Config, client.Options{Scheme: clientgoscheme.Scheme}); err != nil {
 		return 1, err
 	}
-	for _, object := range append([]client.Object{namespace(system)}, rights("controller")...) {
+	for _, object := range slices.Concat([]client.Object{namespace(system)}, rights("controller"), rights("webhook")) {
 		if err := admin.Create(context.Background(), object); err != nil {
 			return 1, err
 		}
