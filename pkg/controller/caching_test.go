@@ -195,19 +195,6 @@ func TestLastProbeTime(t *testing.T) {
 	require.Equal(t, version, f.read(t).ResourceVersion)
 }
 
-// What another controller says in the status stays.
-func TestConsumersStay(t *testing.T) {
-	f := newFixture(t, patient)
-	f.create(f.connector)
-	f.await(soon, isFalse(v1alpha1.ConditionReady, v1alpha1.ReasonSecretNotFound, ""))
-	c := f.read(t)
-	c.Status.Consumers = &v1alpha1.ConnectorConsumers{Pods: 3}
-	require.NoError(t, f.admin.Status().Update(t.Context(), c, client.FieldOwner("somebody")))
-	f.create(f.secret)
-	f.await(soon, ready)
-	require.Equal(t, &v1alpha1.ConnectorConsumers{Pods: 3}, f.read(t).Status.Consumers)
-}
-
 // The cache holds hashes of ConfigMaps, and of Connectors not how they came to be.
 func TestCacheHoldsWhatIsNeeded(t *testing.T) {
 	f := newFixture(t, patient)

@@ -123,7 +123,7 @@ func TestProbeConditions(t *testing.T) {
 			},
 		},
 		"auth template only": {
-			func(f *fixture) { f.probingClass(nil, &v1alpha1.HTTPProbe{Path: "a"}) },
+			func(f *fixture) { f.probingClass(nil, &v1alpha1.HTTPProbe{Path: `{{"a"}}`}) },
 			[]want{
 				isTrue(v1alpha1.ConditionLivenessReady, v1alpha1.ReasonNonLivenessProbe),
 				isFalse(v1alpha1.ConditionAuthReady, v1alpha1.ReasonProbeFailed, "the path does not begin with a slash"),

@@ -61,7 +61,7 @@ func TestExtremes(t *testing.T) {
 			// condition is what must be False, or Ready, which must be True.
 			condition v1alpha1.ConditionType
 		}{
-			"every list full":         {full, v1alpha1.ConditionReady},
+			"every list full":         {full, v1alpha1.ConditionConnectorClassReady},
 			"a long name":             {func(f *fixture) { f.connector.Name = strings.Repeat("n", 63) }, v1alpha1.ConditionReady},
 			"names that do not exist": {func(f *fixture) { f.connector.Spec.Auth.SecretRef.Name = strings.Repeat("n", 253) }, v1alpha1.ConditionSecretReady},
 			"a token of 1 MiB": {func(f *fixture) {

@@ -89,7 +89,9 @@ func (i *invariants) watch(next http.RoundTripper) http.RoundTripper {
 		if err == nil && r.URL.Query().Get("watch") == "true" {
 			response.Body = stream{response.Body, i, strings.HasSuffix(r.URL.Path, "/connectors")}
 		}
-		isStatus := strings.Contains(r.URL.Path, "/connectors/") && strings.HasSuffix(r.URL.Path, "/status")
+		// Consumers have a writer of their own, which says nothing about Ready.
+		isStatus := strings.Contains(r.URL.Path, "/connectors/") && strings.HasSuffix(r.URL.Path, "/status") &&
+			r.URL.Query().Get("fieldManager") == "connector-controller"
 		if err != nil || r.Method != http.MethodPatch || !isStatus || response.StatusCode >= 300 {
 			return response, err
 		}
