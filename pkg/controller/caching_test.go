@@ -22,7 +22,7 @@ func TestSecretIsReadOnce(t *testing.T) {
 	f.pointAt(server.Server)
 	ca := f.caSecret(map[string]string{"ca.crt": string(caOf(server.Server))})
 	f.create(f.secret, f.connector)
-	f.await(soon, ready)
+	f.await(later, ready)
 	// It may have been read before the cache knew of it.
 	token, trust := f.invariants.reads(f.namespace, f.secret.Name), f.invariants.reads(f.namespace, ca.Name)
 	require.Positive(t, token)
@@ -32,7 +32,7 @@ func TestSecretIsReadOnce(t *testing.T) {
 	require.Equal(t, trust, f.invariants.reads(f.namespace, ca.Name))
 
 	f.update(f.secret, func() { f.secret.Data[connector.SecretKeyToken] = []byte(f.secretive("a-new-token-0042-0042")) })
-	require.Eventually(t, func() bool { return f.invariants.reads(f.namespace, f.secret.Name) > token }, soon, tick)
+	require.Eventually(t, func() bool { return f.invariants.reads(f.namespace, f.secret.Name) > token }, later, tick)
 	require.Equal(t, trust, f.invariants.reads(f.namespace, ca.Name))
 }
 
@@ -43,15 +43,15 @@ func TestSecretIsHeldWhileItIsNamed(t *testing.T) {
 	other := f.secret.DeepCopy()
 	other.Name = "other"
 	f.create(f.secret, other, f.connector)
-	f.await(soon, ready)
+	f.await(later, ready)
 	require.Zero(t, f.invariants.reads(f.namespace, other.Name))
 	before := f.invariants.reads(f.namespace, f.secret.Name)
 
 	f.update(f.connector, func() { f.connector.Spec.Auth.SecretRef.Name = other.Name })
-	f.await(soon, ready)
+	f.await(later, ready)
 	require.Positive(t, f.invariants.reads(f.namespace, other.Name))
 	f.update(f.connector, func() { f.connector.Spec.Auth.SecretRef.Name = f.secret.Name })
-	f.await(soon, ready)
+	f.await(later, ready)
 	require.Equal(t, before+1, f.invariants.reads(f.namespace, f.secret.Name), "it was let go of")
 
 	f.remove(f.connector)
@@ -60,7 +60,7 @@ func TestSecretIsHeldWhileItIsNamed(t *testing.T) {
 		// Until the controller has heard of the deletion, it is the same Connector.
 		f.connector.ResourceVersion, f.connector.UID = "", ""
 		require.NoError(t, f.admin.Create(t.Context(), f.connector))
-		f.await(soon, ready)
+		f.await(later, ready)
 		if f.invariants.reads(f.namespace, f.secret.Name) > before+1 {
 			return true
 		}
@@ -75,20 +75,20 @@ func TestCacheThatIsBehind(t *testing.T) {
 	f := newFixture(t, patient)
 	good := f.secret.Data[connector.SecretKeyToken]
 	f.create(f.secret, f.connector)
-	f.await(soon, ready)
+	f.await(later, ready)
 
 	f.invariants.held.Lock()
 	release := f.invariants.held.Unlock
 	defer func() { release() }()
 	f.update(f.secret, func() { f.secret.Data[connector.SecretKeyToken] = []byte(f.secretive("a-revoked-token-4711")) })
-	f.await(soon, isFalse(v1alpha1.ConditionReady, v1alpha1.ReasonAuthenticationFailed, "401"))
+	f.await(later, isFalse(v1alpha1.ConditionReady, v1alpha1.ReasonAuthenticationFailed, "401"))
 	written := f.invariants.statuses(f.namespace)
 	f.update(f.secret, func() { f.secret.Data[connector.SecretKeyToken] = good })
 	// Looks that come now find a Ready one in the cache, which is over.
 	require.Never(t, func() bool { return f.invariants.statuses(f.namespace) > written }, 500*time.Millisecond, tick)
 	release()
 	release = func() {}
-	f.await(soon, ready)
+	f.await(later, ready)
 	require.Equal(t, written+1, f.invariants.statuses(f.namespace))
 }
 
@@ -96,7 +96,7 @@ func TestCacheThatIsBehind(t *testing.T) {
 func TestSpecThatTheCacheDoesNotHave(t *testing.T) {
 	f := newFixture(t, patient)
 	f.create(f.connector)
-	f.await(soon, isFalse(v1alpha1.ConditionReady, v1alpha1.ReasonSecretNotFound, ""))
+	f.await(later, isFalse(v1alpha1.ConditionReady, v1alpha1.ReasonSecretNotFound, ""))
 
 	f.invariants.held.Lock()
 	release := f.invariants.held.Unlock
@@ -104,17 +104,17 @@ func TestSpecThatTheCacheDoesNotHave(t *testing.T) {
 	f.update(f.connector, func() { f.connector.Spec.ConnectorClassName = "nowhere" })
 	tried := f.invariants.statuses(f.namespace)
 	f.create(f.secret)
-	require.Eventually(t, func() bool { return f.invariants.statuses(f.namespace) > tried }, soon, tick, "it is tried")
+	require.Eventually(t, func() bool { return f.invariants.statuses(f.namespace) > tried }, later, tick, "it is tried")
 	require.Equal(t, int64(1), f.read(t).Status.ObservedGeneration, "and refused")
 	release()
 	release = func() {}
-	f.await(soon, isFalse(v1alpha1.ConditionReady, v1alpha1.ReasonConnectorClassNotFound, ""))
+	f.await(later, isFalse(v1alpha1.ConditionReady, v1alpha1.ReasonConnectorClassNotFound, ""))
 }
 
 func TestAPIServerGoesAndComesBack(t *testing.T) {
 	f := newFixture(t, patient)
 	f.create(f.secret, f.connector)
-	f.await(soon, ready)
+	f.await(later, ready)
 	said := len(logs.String())
 
 	f.invariants.down.Store(true)
@@ -130,7 +130,7 @@ func TestAPIServerGoesAndComesBack(t *testing.T) {
 func TestSecretsMayNotBeRead(t *testing.T) {
 	f := newFixture(t, eager)
 	f.create(f.secret, f.connector)
-	f.await(soon, ready)
+	f.await(later, ready)
 	configMap := f.configMap(t).ResourceVersion
 
 	var role rbacv1.ClusterRole
@@ -162,7 +162,7 @@ func TestSecretsMayNotBeRead(t *testing.T) {
 		}
 		return false
 	}, later, 10*tick)
-	f.await(soon, isUnknown(v1alpha1.ConditionReady, `the controller may not read Secret "k8s-secret"; allow its ServiceAccount to get it`))
+	f.await(later, isUnknown(v1alpha1.ConditionReady, `the controller may not read Secret "k8s-secret"; allow its ServiceAccount to get it`))
 	require.Equal(t, configMap, f.configMap(t).ResourceVersion, "what running Pods have stays")
 
 	allowAgain()
@@ -175,7 +175,7 @@ func TestLastProbeTime(t *testing.T) {
 	f, server := newFixture(t, eager), newFlaky(t)
 	f.pointAt(server.Server)
 	f.create(f.secret, f.connector)
-	f.await(soon, ready)
+	f.await(later, ready)
 	require.WithinDuration(t, time.Now(), f.read(t).Status.LastProbeTime.Time, time.Minute)
 
 	setBack := func(age time.Duration) {
@@ -200,7 +200,7 @@ func TestCacheHoldsWhatIsNeeded(t *testing.T) {
 	f := newFixture(t, patient)
 	f.connector.Annotations = map[string]string{corev1.LastAppliedConfigAnnotation: "{}", "cpaas.io/description": "mine"}
 	f.create(f.secret, f.connector)
-	f.await(soon, ready)
+	f.await(later, ready)
 	var c v1alpha1.Connector
 	require.NoError(t, f.manager.GetCache().Get(t.Context(), client.ObjectKeyFromObject(f.connector), &c))
 	require.Empty(t, c.ManagedFields)
@@ -209,7 +209,7 @@ func TestCacheHoldsWhatIsNeeded(t *testing.T) {
 	var configMap corev1.ConfigMap
 	require.EventuallyWithT(t, func(t *assert.CollectT) {
 		assert.NoError(t, f.manager.GetCache().Get(f.t.Context(), client.ObjectKeyFromObject(f.configMap(f.t)), &configMap))
-	}, soon, tick)
+	}, later, tick)
 	require.Len(t, configMap.Data, 1)
 	require.Len(t, configMap.Data["sha256:"], 64)
 }

@@ -37,17 +37,17 @@ func (f *fixture) told(t require.TestingT) []string {
 
 func (f *fixture) awaitTold(want ...string) {
 	f.t.Helper()
-	require.EventuallyWithT(f.t, func(t *assert.CollectT) { assert.Equal(t, want, f.told(t)) }, soon, tick)
+	require.EventuallyWithT(f.t, func(t *assert.CollectT) { assert.Equal(t, want, f.told(t)) }, later, tick)
 }
 
 func TestEvents(t *testing.T) {
 	f := newFixture(t, patient)
 	f.pointAt(target(t, healthy))
 	f.create(f.connector)
-	f.await(soon, isFalse(v1alpha1.ConditionReady, v1alpha1.ReasonSecretNotFound, ""))
+	f.await(later, isFalse(v1alpha1.ConditionReady, v1alpha1.ReasonSecretNotFound, ""))
 	f.awaitTold("Warning SecretNotFound 1")
 	f.create(f.secret)
-	f.await(soon, ready)
+	f.await(later, ready)
 	f.awaitTold("Normal Ready 1", "Warning SecretNotFound 1")
 
 	f.update(f.secret, func() { f.secret.Data[connector.SecretKeyToken] = []byte(f.goodToken()) })
@@ -61,10 +61,10 @@ func TestEvents(t *testing.T) {
 
 	// The same again is counted, not told anew.
 	f.remove(f.secret)
-	f.await(soon, isFalse(v1alpha1.ConditionReady, v1alpha1.ReasonSecretNotFound, ""))
+	f.await(later, isFalse(v1alpha1.ConditionReady, v1alpha1.ReasonSecretNotFound, ""))
 	f.secret.ResourceVersion = ""
 	f.create(f.secret)
-	f.await(soon, ready)
+	f.await(later, ready)
 	f.awaitTold("Normal CredentialRotated 2", "Normal Ready 2", "Warning SecretNotFound 2", "Warning TokenExpiring 2")
 }
 
