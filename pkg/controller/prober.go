@@ -169,16 +169,16 @@ func (p *prober) source() source.Source {
 // this process has not seen it succeed or fail yet.
 func (p *prober) ask(ctx context.Context, key types.NamespacedName, in inputs, wasReady bool) (outcome, bool) {
 	target := in.target()
-	fingerprint := in.of(target)
+	all := in.of(target)
 
 	p.mu.Lock()
 	current := p.runs[key]
-	if current == nil || current.inputs != fingerprint || p.isOld(current) {
+	if current == nil || current.inputs != all || p.isOld(current) {
 		if p.stopped {
 			p.mu.Unlock()
 			return outcome{}, false
 		}
-		current = p.begin(ctx, key, in, target, fingerprint, wasReady)
+		current = p.begin(ctx, key, in, target, all, wasReady)
 	}
 	wait := current.target.patience()
 	p.mu.Unlock()
@@ -208,14 +208,14 @@ func (p *prober) isOld(r *run) bool {
 }
 
 // begin starts a run, with p.mu held. It outlives the reconcile that begins it.
-func (p *prober) begin(ctx context.Context, key types.NamespacedName, in inputs, target, fingerprint fingerprint, wasReady bool) *run {
+func (p *prober) begin(ctx context.Context, key types.NamespacedName, in inputs, target, all fingerprint, wasReady bool) *run {
 	before := p.runs[key]
 	tries := 1
-	if before == nil && wasReady || before != nil && before.inputs == fingerprint && before.outcome.ok() {
+	if before == nil && wasReady || before != nil && before.inputs == all && before.outcome.ok() {
 		tries += len(pauses)
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	r := &run{inputs: fingerprint, target: p.join(key, target), cancel: cancel, done: make(chan struct{})}
+	r := &run{inputs: all, target: p.join(key, target), cancel: cancel, done: make(chan struct{})}
 	p.runs[key] = r
 	if before != nil {
 		before.cancel()

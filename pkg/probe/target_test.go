@@ -56,6 +56,15 @@ func TestForbiddenWhenResolved(t *testing.T) {
 	require.True(t, probe.IsForbidden(netip.MustParseAddr("::ffff:168.63.129.16")))
 }
 
+// The dialer checks every connection, that to a proxy included.
+func TestForbiddenIsNotDialled(t *testing.T) {
+	t.Setenv("HTTPS_PROXY", "http://169.254.169.254:3128")
+	t.Setenv("NO_PROXY", "")
+	address, err := connector.ParseAddress("https://example.com")
+	require.NoError(t, err)
+	requireKind(t, probe.AddressForbidden, openAt(t, address, nil, probe.Options{ProxyFromEnvironment: true}).Alive(t.Context()))
+}
+
 func TestIPv6(t *testing.T) {
 	listener, err := net.Listen("tcp", "[::1]:0")
 	require.NoError(t, err)
