@@ -92,8 +92,12 @@ func (b *bed) measure(ctx context.Context, name string, do func() error) (Phase,
 	if err != nil {
 		return p, err
 	}
+	anonymous, err := b.controller.AnonymousRSS()
+	if err != nil {
+		return p, err
+	}
 	peak, err := b.controller.PeakRSS()
-	p.RSS, p.Peak = float64(rss)/1e6, float64(peak)/1e6
+	p.RSS, p.Anonymous, p.Peak = float64(rss)/1e6, float64(anonymous)/1e6, float64(peak)/1e6
 	return p, err
 }
 

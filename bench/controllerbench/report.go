@@ -38,10 +38,11 @@ type Phase struct {
 	// are not known of a phase in which a process ends.
 	Together float64 `json:"together_cpu_s,omitempty"`
 	Others   float64 `json:"others_processors,omitempty"`
-	// RSS is the resident memory at the end of the phase, Peak the most since the
-	// controller's start.
-	RSS  float64 `json:"rss_mb"`
-	Peak float64 `json:"peak_rss_mb"`
+	// RSS is the resident memory at the end of the phase, Anonymous what of it is not
+	// the program file, and Peak the most since the controller's start.
+	RSS       float64 `json:"rss_mb"`
+	Anonymous float64 `json:"anonymous_rss_mb"`
+	Peak      float64 `json:"peak_rss_mb"`
 	// API is what was asked of the API server, and Writes how many of that were
 	// writes, but for the Lease.
 	API    []Requests `json:"api_server"`
@@ -87,12 +88,12 @@ func (r *Report) Print(w io.Writer) error {
 	fmt.Fprintf(w, "%d Connectors in %d namespaces, %d targets; %d processors, load average %.1f before, %.1f after\n\n",
 		r.Connectors, r.Namespaces, r.Targets, r.Processors, r.LoadBefore, r.LoadAfter)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "controller\ts\tCPU, s\t% of a core\tRSS, MB\tpeak, MB\twrites\tnew connections\topen\ttargets' CPU, s\tall, CPU, s\tothers, processors\t")
+	fmt.Fprintln(table, "controller\ts\tCPU, s\t% of a core\tRSS, MB\tno file, MB\tpeak, MB\twrites\tnew connections\topen\ttargets' CPU, s\tall, CPU, s\tothers, processors\t")
 	for _, p := range r.Phases {
-		fmt.Fprintf(table, "%s\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%d\t%d\t%d\t%.1f\t%.1f\t%.1f\t\n", p.Name, p.Seconds, p.CPU, p.Core,
-			p.RSS, p.Peak, p.Writes, p.Connected, p.Connections, p.TargetsCPU, p.Together, p.Others)
+		fmt.Fprintf(table, "%s\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%d\t%d\t%d\t%.1f\t%.1f\t%.1f\t\n", p.Name, p.Seconds, p.CPU, p.Core,
+			p.RSS, p.Anonymous, p.Peak, p.Writes, p.Connected, p.Connections, p.TargetsCPU, p.Together, p.Others)
 	}
-	fmt.Fprintln(table, "bounds\t120 to start\t\t5 steady\t150\t150\tnear none\t\t\t\t\t\t")
+	fmt.Fprintln(table, "bounds\t120 to start\t\t5 steady\t150\t\t150\tnear none\t\t\t\t\t\t")
 	fmt.Fprintln(table, "\na Secret's change in the status\tsamples\tp50, s\tp99, s\tmax, s\tbound\t")
 	fmt.Fprintf(table, "\t%d\t%.2f\t%.2f\t%.2f\tp99 2 s\t\n", r.Changes.Samples, r.Changes.P50, r.Changes.P99, r.Changes.Max)
 	fmt.Fprintln(table, "\nrequests\tto\tverb\twhat\tcount\ta minute\t")

@@ -30,6 +30,10 @@ func (p *Process) CPUTime() (time.Duration, error) {
 // (proc_pid_status(5)).
 func (p *Process) RSS() (int, error) { return p.status("VmRSS:") }
 
+// AnonymousRSS is that part of RSS which is no file: the process's own, where the
+// pages of the program can be shared and dropped.
+func (p *Process) AnonymousRSS() (int, error) { return p.status("RssAnon:") }
+
 // PeakRSS is the most that RSS has been.
 func (p *Process) PeakRSS() (int, error) { return p.status("VmHWM:") }
 
