@@ -83,10 +83,10 @@ func (c caller) call(t *testing.T) (closes bool, err error) {
 	return response.Close, nil
 }
 
-func freeAddress(t testing.TB) string {
-	t.Helper()
+func freeAddress(tb testing.TB) string {
+	tb.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer func() { assert.NoError(t, listener.Close()) }()
+	require.NoError(tb, err)
+	defer func() { assert.NoError(tb, listener.Close()) }()
 	return listener.Addr().String()
 }
