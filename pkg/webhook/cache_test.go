@@ -1,6 +1,7 @@
 package webhook_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -19,6 +20,10 @@ func TestTrimConnector(t *testing.T) {
 	c.Labels = map[string]string{"a": "b"}
 	c.Annotations = map[string]string{"kubectl.kubernetes.io/last-applied-configuration": "{}"}
 	c.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubectl"}}
+	want.Status.Conditions = append(want.Status.Conditions, metav1.Condition{
+		Type: string(v1alpha1.ConditionProxyServiceReady), Reason: string(v1alpha1.ReasonNonProxy),
+	})
+	c.Status.Conditions = slices.Clone(want.Status.Conditions)
 	c.Status.Conditions = append([]metav1.Condition{{Type: string(v1alpha1.ConditionSecretReady)}}, c.Status.Conditions...)
 	for range 2 { // a cache may trim what it has trimmed before
 		got, err := webhook.TrimConnector(c)

@@ -34,7 +34,7 @@ const (
 
 // Injector admits Pods and injects those that ask for Connectors.
 type Injector struct {
-	// Cache reads Connectors and namespaces from the informers' cache.
+	// Cache reads Connectors, their classes and namespaces from the informers' cache.
 	Cache client.Reader
 	// Live reads from the API server, for what was made a moment ago.
 	Live client.Reader
@@ -74,6 +74,14 @@ func (i *Injector) inject(ctx context.Context, req *request) (admission.Response
 			return refused(fmt.Errorf("the Connector %s, which %s names, %w", ref, asked.Source(ref), err)), notFound
 		case err != nil:
 			return admission.Errored(http.StatusInternalServerError, fmt.Errorf("looking up Connector %s: %w", ref, err)), lookUpFailed
+		}
+		reason, err := i.notServed(ctx, c)
+		if err != nil {
+			return admission.Errored(http.StatusInternalServerError, fmt.Errorf("looking up the class of Connector %s: %w", ref, err)), lookUpFailed
+		}
+		if reason != "" {
+			return refused(fmt.Errorf("the Connector %s, which %s names, is of class %s: %s",
+				ref, asked.Source(ref), c.Spec.ConnectorClassName, reason)), notServable
 		}
 		connectors = append(connectors, c)
 	}

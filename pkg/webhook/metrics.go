@@ -22,13 +22,14 @@ var (
 	unreadable        = outcome{"refused", "unreadable"}
 	invalidRequest    = outcome{"refused", "invalid_request"}
 	notFound          = outcome{"refused", "connector_not_found"}
+	notServable       = outcome{"refused", "connector_not_servable"}
 	lookUpFailed      = outcome{"refused", "lookup_failed"}
 	unsuitablePod     = outcome{"refused", "unsuitable_pod"}
 
 	outcomes = []outcome{
 		injected, injectedByDefault, alreadyInjected, notAsked,
 		skipped(inject.SkipNoDefaults), skipped(inject.SkipUnsuitable), skipped(inject.SkipCopy),
-		unreadable, invalidRequest, notFound, lookUpFailed, unsuitablePod,
+		unreadable, invalidRequest, notFound, notServable, lookUpFailed, unsuitablePod,
 	}
 )
 

@@ -53,6 +53,7 @@ func testMetrics(t *testing.T, s *server) {
 		"a copy":               {always, "counted", withSidecar, "skipped", "copy"},
 		"invalid annotation":   {enabled, "default", pod("a b"), "refused", "invalid_request"},
 		"no such connector":    {enabled, "default", pod("nowhere"), "refused", "connector_not_found"},
+		"not servable":         {enabled, "default", pod("not-served"), "refused", "connector_not_servable"},
 		"hostNetwork":          {enabled, "default", hostNetwork(pod("counted")), "refused", "unsuitable_pod"},
 		"something but no Pod": {enabled, "default", []byte(`{"apiVersion":"v1","kind":"Pod","spec":[]}`), "refused", "unreadable"},
 	} {

@@ -58,7 +58,7 @@ func NewManager(ctx context.Context, config *rest.Config, c Config) (ctrl.Manage
 		return nil, fmt.Errorf("setting up the manager: %w", err)
 	}
 	// Without this the first Pod would wait for the first list.
-	for _, object := range []client.Object{&v1alpha1.Connector{}, &corev1.Namespace{}} {
+	for _, object := range []client.Object{&v1alpha1.Connector{}, &v1alpha1.ConnectorClass{}, &corev1.Namespace{}} {
 		if _, err := mgr.GetCache().GetInformer(ctx, object); err != nil {
 			return nil, fmt.Errorf("caching %T: %w", object, err)
 		}
@@ -104,7 +104,8 @@ func managerOptions(c *Config) (ctrl.Options, error) {
 		Metrics:                metricsserver.Options{BindAddress: c.MetricsAddress},
 		HealthProbeBindAddress: c.HealthAddress,
 		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{
-			&v1alpha1.Connector{}: {Transform: trimConnector},
+			&v1alpha1.Connector{}:      {Transform: trimConnector},
+			&v1alpha1.ConnectorClass{}: {Transform: trimClass},
 			// Of the Secrets and the configurations only our own.
 			&corev1.Secret{}: {Namespaces: map[string]cache.Config{c.Namespace: {
 				FieldSelector: fields.OneTermEqualSelector("metadata.name", CASecretName),

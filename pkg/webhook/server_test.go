@@ -195,6 +195,7 @@ func TestWebhook(t *testing.T) {
 	s.run(t, "")
 	t.Run("admission", func(t *testing.T) { testAdmission(t, s) })
 	t.Run("csi volumes", func(t *testing.T) { testCSI(t, s) })
+	t.Run("what the sidecar cannot serve", func(t *testing.T) { testNotServed(t, s) })
 	t.Run("defaults of namespaces", func(t *testing.T) { testDefaults(t, s) })
 	t.Run("metrics", func(t *testing.T) { testMetrics(t, s) })
 	t.Run("nothing else is served", func(t *testing.T) { testSurface(t, s) })

@@ -66,7 +66,7 @@ func Connector(name string) *v1alpha1.Connector {
 			Auth: &v1alpha1.ConnectorAuth{Name: "bearerTokenAuth", SecretRef: &corev1.ObjectReference{Name: "k8s-secret"}},
 		},
 		Status: v1alpha1.ConnectorStatus{Conditions: []metav1.Condition{{
-			Type: string(v1alpha1.ConditionReady), Status: metav1.ConditionTrue, Reason: string(v1alpha1.ReasonReady),
+			Type: string(v1alpha1.ConditionReady), Status: metav1.ConditionTrue, Reason: string(v1alpha1.ReasonReady), ObservedGeneration: 1,
 		}}},
 	}
 }
