@@ -54,7 +54,11 @@ func withCredentialPolicy(t *testing.T, files ...string) *policed {
 	return p
 }
 
-func plainPod() *corev1.Pod { return workloads(credentialed, nil, nil)["Pod"].(*corev1.Pod) }
+func plainPod() *corev1.Pod {
+	pod := workloads(credentialed, nil, nil)["Pod"].(*corev1.Pod)
+	pod.Spec.ServiceAccountName = "default" // nobody here would set it
+	return pod
+}
 
 var reference = corev1.LocalObjectReference{Name: theSecret}
 
@@ -156,6 +160,7 @@ func TestCredentialPolicy(t *testing.T) {
 		secretVolume(corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "other"}})(pod)
 		named("store", corev1.VolumeSource{CSI: &corev1.CSIVolumeSource{Driver: "secrets-store.csi.k8s.io", VolumeAttributes: map[string]string{"a": "b"}}})(pod)
 		named("ours", corev1.VolumeSource{CSI: &corev1.CSIVolumeSource{Driver: v1alpha1.CSIDriver, VolumeAttributes: map[string]string{"connector.name": theSecret}}})(pod)
+		named("nothing", projected())(pod)
 		named("config", corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: reference}})(pod)
 		pod.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "NAME", Value: theSecret}}
 		assert.Empty(t, p.refusal(t, pod))

@@ -43,7 +43,7 @@ func TestTemplatePolicy(t *testing.T) {
 	p := newPoliced(t, "templates.yaml")
 	p.namespace(t, credentialed, nil)
 	p.connectorOf(t, credentialed, "k8s", theSecret)
-	changed := map[string]func(*corev1.Pod){"nothing": func(*corev1.Pod) {}}
+	changed := map[string]func(*corev1.Pod){"nothing": secretVolume(projected())}
 	for _, use := range []string{"a secret volume", "a projected volume", "a CSI driver", "a volume of our name", "env", "envFrom", "env of an init container"} {
 		require.Contains(t, uses, use)
 		changed[use] = uses[use]
