@@ -12,3 +12,20 @@
 {{- end }}
 {{- toYaml $settings }}
 {{- end }}
+
+{{/* Whom policies do not hold for. */}}
+{{- define "kube-connector.exempt" -}}
+!(request.userInfo.username in {{ toJson .Values.policies.exemptUsers }})
+{{- end }}
+
+{{/* The images that may hold a token: the one that is injected, the one of the release before, as long as its webhook runs, and others. */}}
+{{- define "kube-connector.sidecars" -}}
+{{- $settings := include "kube-connector.settings" (dict "root" . "program" "webhook") | fromYaml }}
+{{- $images := list (index $settings "sidecar-image") }}
+{{- with lookup "v1" "ConfigMap" .Release.Namespace "connector-webhook-settings" }}
+{{- with index .data "sidecar-image" }}
+{{- $images = append $images . }}
+{{- end }}
+{{- end }}
+'{{ concat $images .Values.policies.sidecarImages | uniq | join " " }}'.split(' ')
+{{- end }}
