@@ -253,7 +253,7 @@ func TestTokenCAAndAddressChangeLive(t *testing.T) {
 // Whoever makes a Pod can write the arguments of its containers.
 func TestTokenDoesNotGoWhereOnlyTheArgumentsSay(t *testing.T) {
 	trap, trapCA := newUpstream(t)
-	real, ca := newUpstream(t)
+	right, ca := newUpstream(t)
 	p := newPlace(t, "team-a/cluster="+trap)
 	p.more = []string{"--unsealed=false"}
 	for i, files := range []map[string]string{
@@ -274,13 +274,13 @@ func TestTokenDoesNotGoWhereOnlyTheArgumentsSay(t *testing.T) {
 			assert.NotContains(t, answer, "one")
 		}
 	}
-	address, err := connector.ParseAddress(real)
+	address, err := connector.ParseAddress(right)
 	require.NoError(t, err)
 	ref := connector.Reference{Namespace: "team-a", Name: "cluster"}
-	p.swap("..3", map[string]string{"token": "one", "ca.crt": ca, "address": real, "seal": connector.Seal("one", ref, address, []byte(ca))})
+	p.swap("..3", map[string]string{"token": "one", "ca.crt": ca, "address": right, "seal": connector.Seal("one", ref, address, []byte(ca))})
 	// Clients ask for the address of the arguments, and are served from the other.
 	client := p.client()
-	want := strings.TrimPrefix(real, "https://") + " Bearer one"
+	want := strings.TrimPrefix(right, "https://") + " Bearer one"
 	require.Eventually(t, func() bool { return p.get(client, trap) == want }, patience, 5*time.Millisecond)
 }
 

@@ -19,6 +19,8 @@ type authorities struct {
 	pem          []byte
 	// id tells authorities apart.
 	id [sha256.Size]byte
+	// text is what they were read from, nil if they were joined.
+	text []byte
 	// problem is what is wrong with the text that they were read from, nil if
 	// nothing is. What could be read is trusted all the same.
 	problem error
@@ -41,7 +43,7 @@ type authorityPool struct {
 
 // parse reads a text of PEM blocks.
 func (p *authorityPool) parse(text []byte) *authorities {
-	return p.find(sha256.Sum256(text), func(a *authorities) { a.problem = a.bundle.Add(text) })
+	return p.find(sha256.Sum256(text), func(a *authorities) { a.text, a.problem = text, a.bundle.Add(text) })
 }
 
 // join is all of the parts together.

@@ -93,7 +93,7 @@ func (r *reconciler) checkCACert(ctx context.Context, e *evaluation) (finding, e
 func (r *reconciler) ownCA(ctx context.Context, e *evaluation) (caSecret, error) {
 	ref, namespace, user := e.connector.Spec.CACertSecretRef, e.connector.Namespace, client.ObjectKeyFromObject(e.connector)
 	problem := func(f finding) (caSecret, error) { return caSecret{problem: &f}, nil }
-	if ref == nil || ref.Name == "" || isElsewhere(ref, namespace) {
+	if ref == nil || !isSecretName(ref.Name) || isElsewhere(ref, namespace) {
 		r.caSecrets.forget(user)
 	}
 	switch {
@@ -101,6 +101,9 @@ func (r *reconciler) ownCA(ctx context.Context, e *evaluation) (caSecret, error)
 		return caSecret{}, nil
 	case ref.Name == "":
 		return problem(bad(v1alpha1.ReasonSecretNotFound, "spec.caCertSecretRef has no name; name a Secret or remove it"))
+	case !isSecretName(ref.Name):
+		return problem(bad(v1alpha1.ReasonSecretNotFound,
+			"spec.caCertSecretRef.name is %q, which cannot be the name of a Secret; correct it", abbreviate(ref.Name)))
 	case isElsewhere(ref, namespace):
 		return problem(bad(v1alpha1.ReasonSecretNotFound,
 			"spec.caCertSecretRef names namespace %q; a Secret can only be used from its own namespace, %q here", ref.Namespace, namespace))

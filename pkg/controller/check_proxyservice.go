@@ -69,12 +69,3 @@ func answerOf(err error) string {
 	}
 	return err.Error()
 }
-
-// abbreviate keeps a message of the API server from filling the status.
-func abbreviate(s string) string {
-	const most = 200
-	if runes := []rune(s); len(runes) > most {
-		return string(runes[:most]) + "…"
-	}
-	return s
-}

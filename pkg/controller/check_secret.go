@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kube-connector/kube-connector/pkg/apis/connectors/v1alpha1"
@@ -27,6 +28,7 @@ func (p *authorityPool) keepAuth(secret *corev1.Secret) authSecret {
 	kept := authSecret{kind: string(secret.Type), data: secret.Data}
 	if text := secret.Data[connector.SecretKeyCA]; len(text) > 0 {
 		kept.ca = p.parse(text)
+		kept.data[connector.SecretKeyCA] = kept.ca.text // shared
 	}
 	return kept
 }
@@ -38,7 +40,7 @@ func (r *reconciler) checkSecret(ctx context.Context, e *evaluation) (finding, e
 	if e.connector.Spec.Auth != nil && e.connector.Spec.Auth.SecretRef != nil {
 		ref = e.connector.Spec.Auth.SecretRef
 	}
-	if ref.Name == "" || isElsewhere(ref, namespace) {
+	if !isSecretName(ref.Name) || isElsewhere(ref, namespace) {
 		r.authSecrets.forget(user)
 	}
 	switch {
@@ -51,6 +53,9 @@ func (r *reconciler) checkSecret(ctx context.Context, e *evaluation) (finding, e
 	case ref.Name == "":
 		return bad(v1alpha1.ReasonSecretNotFound,
 			"no Secret is named; name one in spec.auth.secretRef.name, and create %s", described(e.authType)), nil
+	case !isSecretName(ref.Name):
+		return bad(v1alpha1.ReasonSecretNotFound,
+			"spec.auth.secretRef.name is %q, which cannot be the name of a Secret; correct it", abbreviate(ref.Name)), nil
 	case isElsewhere(ref, namespace):
 		return bad(v1alpha1.ReasonSecretNotFound,
 			"spec.auth.secretRef names namespace %q; a Secret can only be used from its own namespace, %q here", ref.Namespace, namespace), nil
@@ -151,6 +156,10 @@ func whatIsIn(key string) string {
 	}
 	return "value"
 }
+
+// isSecretName reports whether there can be a Secret of that name. The API server
+// would not even be asked for others.
+func isSecretName(name string) bool { return len(validation.IsDNS1123Subdomain(name)) == 0 }
 
 // isElsewhere reports whether a reference leaves the namespace. Tokens stay in
 // the namespace of their owner.

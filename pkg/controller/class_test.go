@@ -107,8 +107,8 @@ func TestClassConditions(t *testing.T) {
 			s.Params = array
 			file("{{ if")(s)
 		}, v1alpha1.ReasonInvalidSpec, noTemplate + "1: unclosed action (and 1 more)"},
-		"a long story": {file("{{ " + strings.Repeat("x", 300) + " }}"), v1alpha1.ReasonInvalidSpec,
-			(noTemplate + `1: function "` + strings.Repeat("x", 300))[:200] + "…"},
+		"a long story": {file("{{ " + strings.Repeat("x", 400) + " }}"), v1alpha1.ReasonInvalidSpec,
+			(noTemplate + `1: function "` + strings.Repeat("x", 400))[:300] + "…"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

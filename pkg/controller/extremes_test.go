@@ -64,6 +64,11 @@ func TestExtremes(t *testing.T) {
 			"every list full":         {full, v1alpha1.ConditionConnectorClassReady},
 			"a long name":             {func(f *fixture) { f.connector.Name = strings.Repeat("n", 63) }, v1alpha1.ConditionReady},
 			"names that do not exist": {func(f *fixture) { f.connector.Spec.Auth.SecretRef.Name = strings.Repeat("n", 253) }, v1alpha1.ConditionSecretReady},
+			"a name that cannot be":   {func(f *fixture) { f.connector.Spec.Auth.SecretRef.Name = strings.Repeat("../\n", 15<<10) }, v1alpha1.ConditionSecretReady},
+			"a CA's name cannot be": {func(f *fixture) {
+				f.connector.Spec.CACertSecretRef = &corev1.ObjectReference{Name: strings.Repeat("..", 400)}
+			}, v1alpha1.ConditionCACertReady},
+			"a long address": {func(f *fixture) { f.connector.Spec.Address = "https://nowhere.invalid" + strings.Repeat("/path", 200) }, v1alpha1.ConditionLivenessReady},
 			"a token of 1 MiB": {func(f *fixture) {
 				f.secret.Data[connector.SecretKeyToken] = []byte(f.secretive(strings.Repeat("tokentoken", almost/10)))
 			}, v1alpha1.ConditionAuthReady},

@@ -31,6 +31,7 @@ import (
 // TestHostileCertificates: what is wrong with a certificate is said in a line of
 // text, whatever stands in it; and a server with a bad one gets no token.
 func TestHostileCertificates(t *testing.T) {
+	const known = "known-token-4711" // as a target that was sent it before
 	const odd = "a\nb\r\x00\x1b[31m\u202e\"'`$(id)<script>"
 	for name, tc := range map[string]struct {
 		change  func(*x509.Certificate)
@@ -52,6 +53,7 @@ func TestHostileCertificates(t *testing.T) {
 		"for mail":            {change: func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection} }, trusted: true},
 		"of nobody":           {change: func(*x509.Certificate) {}},
 		"with an odd name":    {change: func(c *x509.Certificate) { c.Subject = pkix.Name{CommonName: odd, Organization: []string{odd, odd}} }},
+		"with the token":      {change: func(c *x509.Certificate) { c.Subject = pkix.Name{CommonName: known} }},
 		"with a long name":    {change: func(c *x509.Certificate) { c.Subject.CommonName = strings.Repeat("ü\n", 10<<10) }},
 		"with a name of 1 MB": {change: func(c *x509.Certificate) { c.Subject.CommonName = strings.Repeat("x", 1<<20) }},
 		"with a thousand names": {change: func(c *x509.Certificate) {
@@ -88,6 +90,7 @@ func TestHostileCertificates(t *testing.T) {
 			f := newFixture(t, patient)
 			f.connector.Spec.Address = server.URL
 			delete(f.secret.Data, connector.SecretKeyCA)
+			f.secret.Data[connector.SecretKeyToken] = []byte(f.secretive(known))
 			if tc.trusted {
 				f.secret.Data[connector.SecretKeyCA] = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 			}

@@ -2,9 +2,11 @@ package controller
 
 import (
 	"maps"
+	"unique"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/selection"
@@ -83,7 +85,23 @@ func withoutHistory(object any) (any, error) {
 	if len(annotations) == 0 {
 		accessor.SetAnnotations(nil)
 	}
+	if c, ok := object.(*v1alpha1.Connector); ok {
+		shareTexts(c.Status.Conditions)
+	}
 	return object, nil
+}
+
+// shareTexts lets all Connectors share the texts of their conditions, which are few
+// and half of what there is of a Connector.
+func shareTexts(conditions []metav1.Condition) {
+	share := func(s *string) { *s = unique.Make(*s).Value() }
+	for i := range conditions {
+		c := &conditions[i]
+		share(&c.Type)
+		share((*string)(&c.Status))
+		share(&c.Reason)
+		share(&c.Message)
+	}
 }
 
 // onlyIdentity takes everything off the metadata of a Secret that finding its

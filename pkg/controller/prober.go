@@ -236,6 +236,7 @@ func (p *prober) end(ctx context.Context, key types.NamespacedName, r *run, resu
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r.outcome, r.changes, r.finished, r.void = result, changes, time.Now(), ctx.Err() != nil
+	r.cancel = func() {} // so that what ctx holds can go
 	close(r.done)
 	if p.runs[key] == r && r.awaited {
 		p.requeue(key)

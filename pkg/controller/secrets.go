@@ -27,6 +27,8 @@ type secretStore[T any] struct {
 	secrets map[types.NamespacedName]*heldSecret[T]
 	// uses is which Secret each user uses: a Connector one at most.
 	uses map[types.NamespacedName]types.NamespacedName
+	// missing is which Secret each user was told last that it does not exist.
+	missing map[types.NamespacedName]types.NamespacedName
 }
 
 type heldSecret[T any] struct {
@@ -42,6 +44,7 @@ func newSecretStore[T any](metadata, live client.Reader, keep func(*corev1.Secre
 		keep:     keep,
 		secrets:  make(map[types.NamespacedName]*heldSecret[T]),
 		uses:     make(map[types.NamespacedName]types.NamespacedName),
+		missing:  make(map[types.NamespacedName]types.NamespacedName),
 	}
 }
 
@@ -52,20 +55,23 @@ func (s *secretStore[T]) get(ctx context.Context, user, key types.NamespacedName
 	metadata := &metav1.PartialObjectMetadata{}
 	metadata.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
 	err = s.metadata.Get(ctx, key, metadata)
-	if apierrors.IsNotFound(err) {
-		s.forget(user)
+	if apierrors.IsNotFound(err) && s.isMissing(user, key) {
 		return none, false, nil
 	}
-	if err != nil {
+	// The cache may be behind, as when Secret and Connector are applied together: what
+	// it does not have is asked for once.
+	if client.IgnoreNotFound(err) != nil {
 		return none, false, fmt.Errorf("looking for Secret %q: %w", key.Name, err)
 	}
-	if value, there = s.use(user, key, metadata.ResourceVersion); there {
-		return value, true, nil
+	if err == nil {
+		if value, there = s.use(user, key, metadata.ResourceVersion); there {
+			return value, true, nil
+		}
 	}
 	var secret corev1.Secret
 	err = s.live.Get(ctx, key, &secret, notOlderThan(metadata.ResourceVersion))
 	if apierrors.IsNotFound(err) {
-		s.forget(user)
+		s.miss(user, key)
 		return none, false, nil
 	}
 	if err != nil {
@@ -110,6 +116,7 @@ func (s *secretStore[T]) hold(user, key types.NamespacedName, version string, va
 
 // register notes that user uses a Secret that is held, with s.mu held.
 func (s *secretStore[T]) register(user, key types.NamespacedName) {
+	delete(s.missing, user)
 	if before, ok := s.uses[user]; ok {
 		if before == key {
 			return
@@ -120,10 +127,27 @@ func (s *secretStore[T]) register(user, key types.NamespacedName) {
 	s.secrets[key].users++
 }
 
+// isMissing reports whether user was told last that this Secret does not exist.
+func (s *secretStore[T]) isMissing(user, key types.NamespacedName) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before, told := s.missing[user]
+	return told && before == key
+}
+
+// miss notes that user was told that a Secret does not exist, and so uses none.
+func (s *secretStore[T]) miss(user, key types.NamespacedName) {
+	s.forget(user)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.missing[user] = key
+}
+
 // forget notes that user uses no Secret.
 func (s *secretStore[T]) forget(user types.NamespacedName) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	delete(s.missing, user)
 	if key, ok := s.uses[user]; ok {
 		delete(s.uses, user)
 		s.release(key)

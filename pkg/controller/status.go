@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"hash/fnv"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -77,10 +80,30 @@ func (e *evaluation) condition(kind v1alpha1.ConditionType, f finding) metav1.Co
 		Type:               string(kind),
 		Status:             f.status,
 		Reason:             string(f.reason),
-		Message:            f.message,
+		Message:            e.harmless(f.message),
 		ObservedGeneration: e.connector.Generation,
 		LastTransitionTime: since,
 	}
+}
+
+// harmless is a message without what the target may have put into it: it was sent
+// the Secret, and there is room in the names of a certificate.
+func (e *evaluation) harmless(message string) string {
+	for _, secret := range append(slices.Collect(maps.Values(e.secret)), []byte(e.sealing)) {
+		if len(secret) >= len("password") {
+			message = strings.ReplaceAll(message, string(secret), "…")
+		}
+	}
+	return abbreviate(message)
+}
+
+// abbreviate keeps what others wrote from filling the status.
+func abbreviate(s string) string {
+	const most = 300
+	if runes := []rune(s); len(runes) > most {
+		return string(runes[:most]) + "…"
+	}
+	return s
 }
 
 // writeStatus applies the status if it says something new, and reports whether it

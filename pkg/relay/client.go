@@ -10,6 +10,7 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"sync/atomic"
 	"time"
@@ -260,6 +261,9 @@ func (b *boundedReader) Read(p []byte) (int, error) {
 
 // isNetwork reports whether err is one of the connection, a timeout included.
 func isNetwork(err error) bool {
+	if target := (*url.Error)(nil); errors.As(err, &target) {
+		return false // it has the methods of a net.Error, and is about what the client wrote
+	}
 	var network net.Error
 	return errors.As(err, &network) || errors.Is(err, net.ErrClosed) || isTimeout(err)
 }

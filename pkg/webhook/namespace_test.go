@@ -86,8 +86,11 @@ type reader struct {
 
 func (r *reader) Get(_ context.Context, key client.ObjectKey, into client.Object, _ ...client.GetOption) error {
 	kind := "Connector "
-	if _, ok := into.(*corev1.Namespace); ok {
+	switch into.(type) {
+	case *corev1.Namespace:
 		kind = "Namespace "
+	case *v1alpha1.ConnectorClass:
+		kind = "ConnectorClass "
 	}
 	r.asked = append(r.asked, kind+key.Name)
 	if r.err != nil {
@@ -111,6 +114,8 @@ func TestLookUps(t *testing.T) {
 	team := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "default", Annotations: map[string]string{v1alpha1.AnnotationConnectors: "a"}}}
 	bare := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "default"}}
 	a := newConnector("a")
+	a.Status.Conditions = []metav1.Condition{{Type: string(v1alpha1.ConditionReady), Status: metav1.ConditionTrue}}
+	unchecked := newConnector("a")
 	all := map[string]client.Object{"Namespace default": team, "Connector a": a}
 	for name, test := range map[string]struct {
 		injection    string
@@ -120,7 +125,10 @@ func TestLookUps(t *testing.T) {
 		patched      bool
 		code         int32
 	}{
-		"own, cached":                 {enabled, pod("a"), all, nil, []string{"Connector a"}, nil, true, 200},
+		"own, cached": {enabled, pod("a"), all, nil, []string{"Connector a"}, nil, true, 200},
+		"own, not checked yet": {
+			enabled, pod("a"), map[string]client.Object{"Connector a": unchecked}, nil, []string{"Connector a", "ConnectorClass k8s"}, nil, true, 200,
+		},
 		"own, new":                    {enabled, pod("a"), nil, all, []string{"Connector a"}, []string{"Connector a"}, true, 200},
 		"own, nowhere":                {enabled, pod("a"), nil, nil, []string{"Connector a"}, []string{"Connector a"}, false, 403},
 		"own, always":                 {always, pod("a"), all, nil, []string{"Connector a"}, nil, true, 200},

@@ -22,12 +22,12 @@ func TestExecPolicy(t *testing.T) {
 	const refused = "container connector-proxy holds the tokens of Connectors, so nobody gets into it; name another container with -c, or read what it says: " +
 		"kubectl -n policy-unlabelled logs app -c connector-proxy"
 	require.EventuallyWithT(t, func(c *assert.CollectT) {
-		assert.ErrorContains(c, p.exec(t, nil, unlabelled, "exec", "connector-proxy"), refused)
+		assert.ErrorContains(c, p.exec(t, unlabelled, "exec", "connector-proxy"), refused)
 	}, 30*time.Second, 100*time.Millisecond)
-	require.ErrorContains(t, p.exec(t, nil, unlabelled, "attach", "connector-proxy"), refused)
+	require.ErrorContains(t, p.exec(t, unlabelled, "attach", "connector-proxy"), refused)
 	for _, subresource := range []string{"exec", "attach"} {
 		for _, container := range []string{"app", "", "connector-proxy2"} {
-			assert.NotContains(t, p.exec(t, nil, unlabelled, subresource, container).Error(), "connector-proxy holds")
+			assert.NotContains(t, p.exec(t, unlabelled, subresource, container).Error(), "connector-proxy holds")
 		}
 	}
 }
@@ -168,14 +168,14 @@ func TestConnectorPolicy(t *testing.T) {
 			for _, user := range everybody {
 				err := tc.do(p.as(t, user))
 				if allowed[user] {
-					assert.NoError(t, err, user)
+					require.NoError(t, err, user)
 					continue
 				}
 				want := "may not get Secret"
 				if tc.secret != "" {
 					want = mayNot(user, tc.secret, tc.what)
 				}
-				assert.ErrorContains(t, err, want, user)
+				require.ErrorContains(t, err, want, user)
 			}
 			assert.NoError(t, tc.do(p), "an administrator")
 		})

@@ -26,11 +26,12 @@ const (
 		"name the Connector in the annotation connectors.alauda.io/connectors of the Pod, and use the kubeconfig that it gets"
 )
 
-// connectorOf makes a Connector that names a Secret, for the time of a test.
-func (p *policed) connectorOf(t *testing.T, namespace, name, secret string) {
+// connectorOf makes a Connector of namespace credentialed that names a Secret, for
+// the time of a test.
+func (p *policed) connectorOf(t *testing.T, name, secret string) {
 	t.Helper()
 	c := valid()
-	c.Name, c.Namespace, c.Spec.Auth.SecretRef.Name = name, namespace, secret
+	c.Name, c.Namespace, c.Spec.Auth.SecretRef.Name = name, credentialed, secret
 	require.NoError(t, p.Create(t.Context(), c))
 	t.Cleanup(func() { assert.NoError(t, p.Delete(context.WithoutCancel(t.Context()), c)) })
 }
@@ -41,7 +42,7 @@ func withCredentialPolicy(t *testing.T, files ...string) *policed {
 	t.Helper()
 	p := newPoliced(t, append(files, credentialPolicy)...)
 	p.namespace(t, credentialed, nil)
-	p.connectorOf(t, credentialed, "k8s", theSecret)
+	p.connectorOf(t, "k8s", theSecret)
 	none := valid()
 	none.Name, none.Namespace, none.Spec.Auth = "no-auth", credentialed, nil
 	require.NoError(t, p.Create(t.Context(), none))
@@ -199,7 +200,7 @@ func TestCredentialPolicy(t *testing.T) {
 		pod := plainPod()
 		pod.Spec.Containers[0].EnvFrom = []corev1.EnvFromSource{{SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "later"}}}}
 		pod = p.create(t, pod)
-		p.connectorOf(t, credentialed, "later", "later")
+		p.connectorOf(t, "later", "later")
 		update := func(change func(*corev1.Pod)) error {
 			changed := pod.DeepCopy()
 			change(changed)
@@ -240,8 +241,8 @@ func TestInjectedPodsPassAllPolicies(t *testing.T) {
 	}
 	assert.Greater(t, len(pods), 40)
 	for secret := range secrets {
-		p.connectorOf(t, credentialed, "of-"+strings.ReplaceAll(secret, ".", "-"), secret)
-		p.connectorOf(t, credentialed, "too-"+strings.ReplaceAll(secret, ".", "-"), secret)
+		p.connectorOf(t, "of-"+strings.ReplaceAll(secret, ".", "-"), secret)
+		p.connectorOf(t, "too-"+strings.ReplaceAll(secret, ".", "-"), secret)
 		require.EventuallyWithT(t, func(c *assert.CollectT) {
 			pod := plainPod()
 			secretVolume(corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: secret}})(pod)

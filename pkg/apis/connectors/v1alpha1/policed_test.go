@@ -43,24 +43,20 @@ func (p *policed) create(t *testing.T, pod *corev1.Pod) *corev1.Pod {
 }
 
 // as is the API server as a user sees it, and who has a right only if a Role gives it.
-func (p *policed) as(t *testing.T, user string, groups ...string) client.Client {
+func (p *policed) as(t *testing.T, user string) client.Client {
 	t.Helper()
 	c := rest.CopyConfig(config)
-	c.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: append(groups, "system:authenticated")}
+	c.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: []string{"system:authenticated"}}
 	as, err := client.New(c, client.Options{Scheme: scheme})
 	require.NoError(t, err)
 	return as
 }
 
 // exec is what somebody is told who execs into, or attaches to, a container of a
-// Pod, which is on no node. A nil user is an administrator.
-func (p *policed) exec(t *testing.T, user *rest.ImpersonationConfig, namespace, subresource, container string) error {
+// Pod, which is on no node, as an administrator.
+func (p *policed) exec(t *testing.T, namespace, subresource, container string) error {
 	t.Helper()
-	c := rest.CopyConfig(config)
-	if user != nil {
-		c.Impersonate = *user
-	}
-	set, err := kubernetes.NewForConfig(c)
+	set, err := kubernetes.NewForConfig(config)
 	require.NoError(t, err)
 	request := set.CoreV1().RESTClient().Post().Namespace(namespace).Resource("pods").Name("app").SubResource(subresource)
 	if subresource == "exec" {

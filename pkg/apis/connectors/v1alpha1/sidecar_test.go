@@ -153,11 +153,11 @@ func TestExemptions(t *testing.T) {
 	pod.Spec.InitContainers[0].Image = "another"
 	require.EventuallyWithT(t, func(c *assert.CollectT) {
 		assert.ErrorContains(c, p.dryRun(t.Context(), pod)(), "it has the image another")
-		assert.ErrorContains(c, p.exec(t, nil, unlabelled, "exec", "connector-proxy"), "holds the tokens")
+		assert.ErrorContains(c, p.exec(t, unlabelled, "exec", "connector-proxy"), "holds the tokens")
 	}, 30*time.Second, 100*time.Millisecond)
 	pod.Namespace = exempt
 	assert.Empty(t, p.refusal(t, pod))
-	assert.NotContains(t, p.exec(t, nil, exempt, "exec", "connector-proxy").Error(), "holds the tokens")
+	assert.NotContains(t, p.exec(t, exempt, "exec", "connector-proxy").Error(), "holds the tokens")
 	p.label(t, exempt, map[string]string{"connectors.alauda.io/policy": "Exempt"})
 	require.EventuallyWithT(t, func(c *assert.CollectT) {
 		assert.ErrorContains(c, p.dryRun(t.Context(), pod)(), "it has the image another", "only the one value counts")

@@ -42,13 +42,14 @@ func podSpec(object client.Object) *corev1.PodSpec {
 func TestTemplatePolicy(t *testing.T) {
 	p := newPoliced(t, "templates.yaml")
 	p.namespace(t, credentialed, nil)
-	p.connectorOf(t, credentialed, "k8s", theSecret)
+	p.connectorOf(t, "k8s", theSecret)
 	changed := map[string]func(*corev1.Pod){"nothing": secretVolume(projected())}
 	for _, use := range []string{"a secret volume", "a projected volume", "a CSI driver", "a volume of our name", "env", "envFrom", "env of an init container"} {
 		require.Contains(t, uses, use)
 		changed[use] = uses[use]
 	}
 	told := func(t *testing.T, kind string, change func(*corev1.Pod), set func(client.Object)) []string {
+		t.Helper()
 		object := workloads(credentialed, nil, nil)[kind]
 		spec := podSpec(object)
 		pod := &corev1.Pod{Spec: *spec}
