@@ -30,14 +30,13 @@ var _ = declare(attack{
 		s.connect(t, "by-name", "https://"+name+":"+port)
 		pod := s.pod()
 		pod.Annotations[v1alpha1.AnnotationConnectors] = "by-name"
+		pod.Spec.HostAliases = []corev1.HostAlias{{IP: bed.Clusters.MachineIP(), Hostnames: []string{name}}}
 		pod = start(t, pod)
 		mallory := s.person(t, []rbacv1.PolicyRule{may("", "secrets", "update", "create", "delete")})
 		err = mallory.Update(t.Context(), &corev1.Secret{
 			ObjectMeta: metav1.ObjectMeta{Name: "k8s-ca", Namespace: s.namespace}, StringData: map[string]string{connector.SecretKeyCA: ca},
 		})
 		require.NoError(t, err)
-		output, err := bed.Execute(t, pod, "app", bed.Clusters.MachineIP()+"\t"+name+"\n", "sh", "-c", "cat > /etc/hosts")
-		require.NoError(t, err, output)
 		var seen struct{ output string }
 		bed.Eventually(t, func() bool {
 			seen.output, _ = bed.Execute(t, pod, "app", "", "kubectl", "get", "--raw", "/api")

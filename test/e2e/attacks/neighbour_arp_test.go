@@ -21,10 +21,11 @@ var _ = declare(attack{
 		pod := s.plain()
 		pod.Spec.Containers[0].Command = []string{"attacker", "arp", victim.Status.PodIP, gateway}
 		pod = start(t, pod)
+		var seen struct{ output string }
 		bed.Eventually(t, func() bool {
-			s.shell(t, victim, "app", "kubectl get --raw /api --request-timeout=1s")
-			return strings.Contains(s.reads(t, pod, "app"), "caught: ")
-		}, "nothing can be caught")
+			seen.output = s.shell(t, victim, "app", "kubectl get --raw /api --request-timeout=1s; ip neigh; ip route; cat /proc/net/arp") + s.reads(t, pod, "app")
+			return strings.Contains(seen.output, "caught: ")
+		}, "nothing can be caught: %v", &seen)
 		s.reads(t, pod, "app")
 		require.NoError(t, bed.Home.Delete(t.Context(), pod, client.GracePeriodSeconds(0)))
 		bed.Eventually(t, func() bool {
