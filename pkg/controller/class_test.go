@@ -259,7 +259,7 @@ func TestConnectorsOfAClassAreCounted(t *testing.T) {
 			continue
 		}
 		var fields map[string]map[string]any
-		require.NoError(t, json.Unmarshal(entry.FieldsV1.Raw, &fields))
+		require.NoError(t, json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields))
 		for field := range fields["f:status"] {
 			owners[field] = entry.Manager
 		}

@@ -43,7 +43,7 @@ func fieldErrors(err error) []*probe.FieldError {
 	if err == nil {
 		return nil
 	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the tree itself is looked at
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var all []*probe.FieldError
 		for _, part := range joined.Unwrap() {
 			all = append(all, fieldErrors(part)...)

@@ -82,7 +82,7 @@ func (u *inUse) class(name string, connectors int32) *v1alpha1.ConnectorClass {
 func TestDeletionInUse(t *testing.T) {
 	u := newInUse(t)
 	const (
-		ends    = " or the token changes; new Pods that name it are refused: kubectl get pods -n default -l connectors.alauda.io/injected=true"
+		ends    = " the present token until the next restart; new Pods that name it are refused: kubectl get pods -n default -l connectors.alauda.io/injected=true"
 		checked = " and would stop being checked; "
 		later   = " anew with another class, and try again half a minute later: kubectl get connectors --all-namespaces"
 	)
@@ -92,8 +92,8 @@ func TestDeletionInUse(t *testing.T) {
 	}{
 		"not-counted": {-1, nil},
 		"by-none":     {0, nil},
-		"by-one":      {1, []string{"1 Pod uses Connector by-one and will go on until it restarts" + ends}},
-		"by-many":     {30, []string{"30 Pods use Connector by-many and will go on until they restart" + ends}},
+		"by-one":      {1, []string{"1 Pod uses Connector by-one and will go on with" + ends}},
+		"by-many":     {30, []string{"30 Pods use Connector by-many and will go on with" + ends}},
 	} {
 		t.Run("Connector used "+name, func(t *testing.T) {
 			c := u.connector(name, tc.pods)
