@@ -69,7 +69,7 @@ func TestWaitsForTheAPIServer(t *testing.T) {
 }
 
 func get(t require.TestingT, url string) (status int, body string) {
-	response, err := http.Get(url) //nolint:noctx // it answers or does not listen
+	response, err := http.Get(url)
 	if err != nil {
 		return 0, err.Error()
 	}

@@ -30,7 +30,7 @@ func (r *reconciler) checkAuth(_ context.Context, e *evaluation) (finding, error
 		return good(v1alpha1.ReasonProbeSucceeded, "the cluster accepts %s", shown(e)), nil
 	}
 
-	switch kindOf(e.outcome.auth) { //nolint:exhaustive // the others are the class's matter
+	switch kindOf(e.outcome.auth) {
 	case probe.Unauthenticated:
 		remedy := "correct it"
 		if e.token != "" {

@@ -46,7 +46,7 @@ func (r *reconciler) checkLiveness(ctx context.Context, e *evaluation) (finding,
 	e.outcome = &result
 	switch {
 	case result.liveness != nil:
-		return notAlive(e, result.liveness), nil
+		return notAlive(e, result.liveness), nil //nolint:nilerr // the finding says it
 	case in.liveness == nil:
 		return notAsked(), nil
 	}
@@ -64,7 +64,7 @@ func notAsked() finding {
 
 // notAlive says why a target does not answer as it should.
 func notAlive(e *evaluation, err error) finding {
-	switch kindOf(err) { //nolint:exhaustive // the others are about the answer
+	switch kindOf(err) {
 	case probe.UnknownAuthority:
 		if !e.ready(v1alpha1.ConditionSecretReady) {
 			// The CA may be what stands beside the missing token.

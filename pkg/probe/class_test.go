@@ -105,7 +105,7 @@ authProbes:
 }
 
 func fieldErrors(err error) []*probe.FieldError {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the tree is walked here
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var all []*probe.FieldError
 		for _, err := range joined.Unwrap() {
 			all = append(all, fieldErrors(err)...)

@@ -110,7 +110,7 @@ func (r *request) render(data *view) (*Question, error) {
 	if err != nil {
 		return nil, err
 	}
-	problem := ""
+	var problem string
 	if q.url, problem = parsePath(strings.TrimSpace(path)); problem != "" {
 		return nil, r.path.unrenderable(problem)
 	}

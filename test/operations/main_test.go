@@ -172,7 +172,7 @@ func (p *program) says(t *testing.T, text string) {
 }
 
 func get(url string) (status int, body string) {
-	response, err := (&http.Client{Timeout: 5 * time.Second}).Get(url) //nolint:noctx // it has a timeout
+	response, err := (&http.Client{Timeout: 5 * time.Second}).Get(url)
 	if err != nil {
 		return 0, err.Error()
 	}

@@ -57,7 +57,7 @@ const (
 var attacks []attack
 
 // declare adds an attack to the suite.
-func declare(a attack) struct{} {
+func declare(a attack) struct{} { //nolint:unparam // what it returns is for var _ =
 	attacks = append(attacks, a)
 	return struct{}{}
 }

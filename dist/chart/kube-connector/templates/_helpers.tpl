@@ -27,5 +27,5 @@
 {{- $images = append $images . }}
 {{- end }}
 {{- end }}
-'{{ concat $images .Values.policies.sidecarImages | uniq | join " " }}'.split(' ')
+{{- printf "'%s'.split(' ')" (concat $images .Values.policies.sidecarImages | uniq | join " ") }}
 {{- end }}

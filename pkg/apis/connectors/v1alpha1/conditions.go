@@ -37,7 +37,7 @@ const (
 	// then.
 	// Reasons: NotExpiring, NoExpiry; Expiring, TokenExpired; Probing (Unknown:
 	// the Secret is not ready).
-	ConditionTokenExpiryReady ConditionType = "TokenExpiryReady"
+	ConditionTokenExpiryReady ConditionType = "TokenExpiryReady" //nolint:gosec // no credential
 
 	// ConditionLivenessReady says whether the target answers.
 	// Reasons: ProbeSucceeded, NonLivenessProbe; ConnectionFailed,

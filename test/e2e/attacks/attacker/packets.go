@@ -104,6 +104,7 @@ func arp(args []string) error {
 		_ = unix.Sendto(socket, frame, 0, &unix.SockaddrLinklayer{Ifindex: link.Index, Halen: 6})
 	}
 	const request, reply = 1, 2
+	fmt.Println("claims", claimed)
 	send(request) // the answer says where the victim is, and it believes the question
 	again := time.NewTicker(200 * time.Millisecond)
 	end := time.After(time.Minute)
