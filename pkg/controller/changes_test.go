@@ -175,7 +175,7 @@ func TestManyHangingTargetsDoNotBlockOthers(t *testing.T) {
 	f.caSecret(map[string]string{"ca.crt": string(caOf(server))})
 	f.connector.Spec.CACertSecretRef = nil
 	f.create(f.connector)
-	f.await(2*soon, ready)
+	f.await(4*soon, ready)
 }
 
 // Another writer's conditions stay.

@@ -75,7 +75,7 @@ var moments = map[string]moment{
 	"scheduled": {unchanged, func(s sight) bool { return s.pod.Spec.NodeName != "" }, early},
 	"no-volume": {
 		func(pod *corev1.Pod) {
-			missing := corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "missing"}}
+			missing := corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "absent"}}
 			pod.Spec.Volumes = []corev1.Volume{{Name: "own", VolumeSource: missing}}
 			pod.Spec.Containers[0].VolumeMounts = []corev1.VolumeMount{{Name: "own", MountPath: "/own"}}
 		},

@@ -125,7 +125,7 @@ func TestExec(t *testing.T) {
 		"empty stdin":             {command: "cat; echo after", want: outcome{Stdout: "after\n"}},
 		"there and back":          {command: "cat", stdin: large, want: outcome{Stdout: digest(large)}},
 		"much on both outputs":    {command: "cat | tee /dev/stderr", stdin: large, want: outcome{Stdout: digest(large), Stderr: digest(large)}},
-		"stdin that nobody reads": {command: "exit 5", stdin: "unread", want: outcome{Code: 5, Error: "command terminated with exit code 5"}},
+		"stdin that nobody reads": {command: "head -c 1 >/dev/null; exit 5", stdin: "unread", want: outcome{Code: 5, Error: "command terminated with exit code 5"}},
 		"killed":                  {command: "kill -9 $$", closed: true, want: outcome{Code: 137, Error: "command terminated with exit code 137"}},
 		"terminal":                {command: "until stty size 2>/dev/null | grep -q '42 99'; do :; done; test -t 1 && echo terminal", tty: true, want: outcome{Stdout: "terminal\r\n"}},
 		"no such container":       {command: "true", closed: true, notThere: true},
