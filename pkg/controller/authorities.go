@@ -43,7 +43,7 @@ type authorityPool struct {
 
 // parse reads a text of PEM blocks.
 func (p *authorityPool) parse(text []byte) *authorities {
-	return p.find(sha256.Sum256(text), func(a *authorities) { a.text, a.problem = text, a.bundle.Add(text) })
+	return p.find(sha256.Sum256(append([]byte("text:"), text...)), func(a *authorities) { a.text, a.problem = text, a.bundle.Add(text) })
 }
 
 // join is all of the parts together.
@@ -52,6 +52,7 @@ func (p *authorityPool) join(parts ...*authorities) *authorities {
 		return parts[0]
 	}
 	hash := sha256.New()
+	hash.Write([]byte("join:")) // nobody can write a text that has the id of others joined
 	for _, part := range parts {
 		hash.Write(part.id[:])
 	}

@@ -19,8 +19,10 @@ type remembered struct {
 	written string
 	// configMap is the resourceVersion that our last write of the ConfigMap made.
 	configMap string
-	// token is a hash of the last token, zero if there was none so far.
+	// token is a hash of the last token of the Connector with this uid, zero if there
+	// was none so far.
 	token [sha256.Size]byte
+	uid   types.UID
 	// ca keeps the authorities from being parsed anew for each look.
 	ca *authorities
 }
@@ -66,11 +68,11 @@ func (m *memory) isNews(configMap client.Object) bool {
 
 // rotated remembers the token and reports whether it is another one than before.
 // It is not where nothing is remembered, as after a start.
-func (m *memory) rotated(key types.NamespacedName, token string) (yes bool) {
+func (m *memory) rotated(key types.NamespacedName, uid types.UID, token string) (yes bool) {
 	m.change(key, func(r *remembered) {
 		hash := sha256.Sum256([]byte(token))
-		yes = r.token != [sha256.Size]byte{} && r.token != hash
-		r.token = hash
+		yes = r.uid == uid && r.token != [sha256.Size]byte{} && r.token != hash
+		r.token, r.uid = hash, uid
 	})
 	return yes
 }

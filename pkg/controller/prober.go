@@ -92,6 +92,8 @@ type prober struct {
 	schedule Schedule
 	slots    slots
 	metrics  *probeMetrics
+	// waiting bounds the reconciles that wait for an outcome at once.
+	waiting chan struct{}
 
 	running sync.WaitGroup
 
@@ -130,6 +132,7 @@ func newProber(options Options) (*prober, error) {
 		options:  options,
 		schedule: options.Schedule,
 		slots:    newSlots(options.Probes.Max),
+		waiting:  make(chan struct{}, concurrentReconciles*3/4),
 		metrics:  counts,
 		runs:     make(map[types.NamespacedName]*run),
 		targets:  make(map[fingerprint]*target),
@@ -183,6 +186,13 @@ func (p *prober) ask(ctx context.Context, key types.NamespacedName, in inputs, w
 	wait := current.target.patience()
 	p.mu.Unlock()
 
+	// Some are always free for Connectors whose targets need no waiting for.
+	select {
+	case p.waiting <- struct{}{}:
+		defer func() { <-p.waiting }()
+	default:
+		wait = 0
+	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
@@ -197,14 +207,22 @@ func (p *prober) ask(ctx context.Context, key types.NamespacedName, in inputs, w
 		current.awaited = true
 		return outcome{}, false
 	}
+	current.awaited = false
 	return current.outcome, !current.void
 }
 
 // isOld reports whether an outcome is no longer good. It stays so for a while,
 // which keeps a storm of changes in this cluster from becoming one at the target.
 func (p *prober) isOld(r *run) bool {
-	return !r.finished.IsZero() &&
-		(r.void || time.Since(r.finished) > p.schedule.Failing/2 || r.changes != r.target.changes)
+	switch {
+	case r.finished.IsZero():
+		return false
+	case r.void || r.changes != r.target.changes:
+		return true
+	case r.awaited: // nobody has seen it yet
+		return time.Since(r.finished) > p.schedule.Ready
+	}
+	return time.Since(r.finished) > p.schedule.Failing/2
 }
 
 // begin starts a run, with p.mu held. It outlives the reconcile that begins it.
@@ -225,7 +243,7 @@ func (p *prober) begin(ctx context.Context, key types.NamespacedName, in inputs,
 	}
 	p.running.Go(func() {
 		defer cancel()
-		result, changes := p.probe(ctx, r.target, in, tries)
+		result, changes := p.probe(ctx, r.target, in, tries, wasReady || tries > 1)
 		p.end(ctx, key, r, result, changes)
 	})
 	return r
@@ -261,12 +279,14 @@ func (p *prober) forget(key types.NamespacedName) {
 	}
 }
 
-// probe probes until an outcome is good or the tries are used up. The number is that
-// of the target's changes that the outcome knows of.
-func (p *prober) probe(ctx context.Context, t *target, in inputs, tries int) (outcome, int) {
+// probe probes until an outcome is good or the tries are used up. Whether the target
+// is alive is tried again if patient, even where what is asked has changed: a new CA
+// for every Connector is no reason to show a lost packet. The number is that of the
+// target's changes that the outcome knows of.
+func (p *prober) probe(ctx context.Context, t *target, in inputs, tries int, patient bool) (outcome, int) {
 	var since time.Time
 	for try := 0; ; try++ {
-		changes, err := p.alive(ctx, t, in, since, tries > 1)
+		changes, err := p.alive(ctx, t, in, since, patient)
 		switch {
 		case err != nil: // it was tried again already, for all Connectors of the target
 			return outcome{liveness: err}, changes

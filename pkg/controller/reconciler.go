@@ -90,7 +90,7 @@ func (r *reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	if written {
 		r.tellChanges(&c, &status)
 	}
-	if e.token != "" && r.memory.rotated(key, e.token) {
+	if e.token != "" && r.memory.rotated(key, c.UID, e.token) {
 		r.tell(&c, corev1.EventTypeNormal, eventCredentialRotated,
 			"there is a new token; running Pods use it once the kubelet has brought it to them")
 	}

@@ -4,11 +4,10 @@ import (
 	"context"
 	"fmt"
 	"hash/fnv"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -89,11 +88,17 @@ func (e *evaluation) condition(kind v1alpha1.ConditionType, f finding) metav1.Co
 // harmless is a message without what the target may have put into it: it was sent
 // the Secret, and there is room in the names of a certificate.
 func (e *evaluation) harmless(message string) string {
-	for _, secret := range append(slices.Collect(maps.Values(e.secret)), []byte(e.sealing)) {
+	hide := func(secret string) {
 		if len(secret) >= len("password") {
-			message = strings.ReplaceAll(message, string(secret), "…")
+			message = strings.ReplaceAll(message, secret, "…")
 		}
 	}
+	for key, secret := range e.secret {
+		if key != corev1.ServiceAccountNamespaceKey { // the Connector's own
+			hide(string(secret))
+		}
+	}
+	hide(e.sealing)
 	return abbreviate(message)
 }
 

@@ -173,7 +173,9 @@ func readAddress(path string) (connector.Address, error) {
 	}
 	address, err := connector.ParseAddress(strings.TrimSpace(string(data)))
 	if err != nil {
-		return connector.Address{}, fmt.Errorf("the file %s: %w", addressFile, err)
+		// Without the cause, which quotes the file: whoever made the volume may have
+		// put something else there, a link to a token too.
+		return connector.Address{}, fmt.Errorf("the file %s is no address as the controller writes it; look at the status of the Connector", addressFile)
 	}
 	return address, nil
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/types"
@@ -16,6 +17,8 @@ const (
 	// maxCost bounds the evaluation of an expression, in CEL's own units. Kubernetes
 	// grants a rule of admission ten times as much.
 	maxCost = 1_000_000
+	// maxEvaluation bounds its time, as far as loops go.
+	maxEvaluation = time.Second
 	// checkEvery is how many turns of a loop in an expression pass before it looks
 	// whether the time is up.
 	checkEvery = 100
@@ -118,6 +121,8 @@ func (e *expectation) met(ctx context.Context, a *answer) bool {
 	if e.program == nil {
 		return a.status >= 200 && a.status <= 299
 	}
+	ctx, cancel := context.WithTimeout(ctx, maxEvaluation)
+	defer cancel()
 	out, _, err := e.program.ContextEval(ctx, map[string]any{"response": map[string]any{
 		"statusCode": a.status,
 		"headers":    lowerCase(a.header),

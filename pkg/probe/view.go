@@ -63,7 +63,9 @@ func (c *Class) view(connector *v1alpha1.Connector, secret map[string][]byte, au
 	if secret != nil {
 		v.Secret = &secretView{StringData: make(map[string]string, len(secret))}
 		for key, value := range secret {
-			v.Secret.StringData[key] = string(value)
+			if len(value) <= maxText { // no longer one could be written
+				v.Secret.StringData[key] = string(value)
+			}
 		}
 	}
 	return v

@@ -13,12 +13,12 @@ import (
 
 var _ = declare(attack{
 	name: "admin_secret_verbs", actor: admin, outcome: notPrevented,
-	tries: "reads the Secret with other verbs than get: list, watch, patch, deletecollection",
+	tries: "reads the Secret with other verbs than get: list, watch, patch, delete, deletecollection",
 	what:  "each of them shows it: [grant none of these](#who-may-read-the-secret) on Secrets, nor `*`",
 	run: func(t *testing.T, s *scene) {
-		for _, verb := range []string{"list", "watch", "patch", "deletecollection"} {
+		for _, verb := range []string{"list", "watch", "patch", "delete", "deletecollection"} {
 			mallory := s.person(t, []rbacv1.PolicyRule{may("", "secrets", verb)})
-			secrets := mallory.set.CoreV1().RESTClient().Verb(map[string]string{"patch": "PATCH", "deletecollection": "DELETE"}[verb])
+			secrets := mallory.set.CoreV1().RESTClient().Verb(map[string]string{"patch": "PATCH", "delete": "DELETE", "deletecollection": "DELETE"}[verb])
 			if verb == "list" || verb == "watch" {
 				secrets = mallory.set.CoreV1().RESTClient().Get()
 			}
@@ -28,6 +28,9 @@ var _ = declare(attack{
 				secrets.Param("watch", "1").Param("timeoutSeconds", "1")
 			case "patch":
 				secrets.Name(theSecret).Param("dryRun", "All").SetHeader("Content-Type", string(types.MergePatchType)).Body([]byte(`{}`))
+			case "delete":
+				// What is not deleted at once is shown.
+				secrets.Name(theSecret).Param("dryRun", "All").Param("propagationPolicy", "Foreground")
 			case "deletecollection":
 				secrets.Param("dryRun", "All")
 			}
@@ -35,7 +38,7 @@ var _ = declare(attack{
 			require.NoError(t, err, verb)
 			assert.Contains(t, string(answer), base64.StdEncoding.EncodeToString([]byte(s.token)), verb)
 		}
-		_, err := s.person(t, []rbacv1.PolicyRule{may("", "secrets", "create", "update", "delete")}).set.CoreV1().Secrets(s.namespace).Get(t.Context(), theSecret, metav1.GetOptions{})
+		_, err := s.person(t, []rbacv1.PolicyRule{may("", "secrets", "create", "update")}).set.CoreV1().Secrets(s.namespace).Get(t.Context(), theSecret, metav1.GetOptions{})
 		require.ErrorContains(t, err, "cannot get resource")
 	},
 })

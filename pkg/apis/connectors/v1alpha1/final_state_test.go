@@ -205,7 +205,7 @@ func largePod(t *testing.T) *corev1.Pod {
 	sidecar := &pod.Spec.InitContainers[0]
 	for i := range 14 {
 		name := fmt.Sprintf("connector-%d", i)
-		volume := corev1.Volume{Name: fmt.Sprintf("connectors-credentials-%d", i+2)}
+		volume := corev1.Volume{Name: fmt.Sprintf("connectors-credentials-%d", i+2), VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{}}}
 		pod.Spec.Volumes = append(pod.Spec.Volumes, volume)
 		sidecar.Args = append(sidecar.Args, "--connector=team-a/"+name+"=https://192.168.1.100:6443")
 		sidecar.VolumeMounts = append(sidecar.VolumeMounts, corev1.VolumeMount{

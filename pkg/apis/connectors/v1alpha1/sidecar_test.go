@@ -73,6 +73,15 @@ func TestSidecarPolicy(t *testing.T) {
 		pod.Spec.InitContainers[0].EnvFrom = []corev1.EnvFromSource{{ConfigMapRef: &corev1.ConfigMapEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "x"}}}}
 		assert.Contains(t, p.refusal(t, pod), "its environment has envFrom, ")
 	})
+	t.Run("what it reads comes from somewhere else", func(t *testing.T) {
+		pod := newPod()
+		for i := range pod.Spec.Volumes {
+			if volume := &pod.Spec.Volumes[i]; volume.Name == "connectors-credentials-0" {
+				volume.VolumeSource = corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "links"}}
+			}
+		}
+		assert.Equal(t, "volume connectors-credentials-0 is no projected volume, as injection makes it"+leaveIt, p.refusal(t, pod))
+	})
 	t.Run("no token, no matter", func(t *testing.T) {
 		pod := workloads(unlabelled, nil, nil)["Pod"].(*corev1.Pod)
 		pod.Spec.InitContainers = []corev1.Container{{Name: "connector-proxy", Image: "somebody's"}}
