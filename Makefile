@@ -116,7 +116,7 @@ verify: bin/controller-gen ## Check that generated files and go.mod are up to da
 	go run ./build/dependencies -out $$out; diff -r --exclude '*.go' --exclude REVIEW.md $$out build/dependencies
 	out=$$(mktemp -d); trap "rm -rf $$out" EXIT; \
 	go -C tools/dist run . -root ../.. -out $$out; diff -r $$out dist
-	for module in . test/cluster/clients/kubectl test/cluster/components test/cluster/runners/certmanager test/cluster/runners/tekton tools/controller-gen tools/dist tools/golangci-lint tools/helm tools/monitoring; do \
+	for module in . test/cluster/clients/kubectl test/cluster/components test/cluster/runners/certmanager test/cluster/runners/tekton tools/controller-gen tools/dist tools/golangci-lint tools/helm; do \
 		(cd $$module && go mod tidy -diff); done
 
 .PHONY: lint
