@@ -198,6 +198,18 @@ func TestMalformedBody(t *testing.T) {
 	}
 }
 
+// What cannot be read as a request is told so, whatever part of it is at fault.
+func TestMalformedRequests(t *testing.T) {
+	for _, line := range []string{"GET @elsewhere/ HTTP/1.1", "GET http://[::1 HTTP/1.1", "GET / HTTP/x", "GET", "G=T / HTTP/1.1"} {
+		f := newFront(t, limits, func(*relay.Exchange) { t.Errorf("%s reaches the handler", line) })
+		conn := f.dial(t)
+		_, err := io.WriteString(conn, line+"\r\nHost: x\r\n\r\n")
+		require.NoError(t, err)
+		got, _ := io.ReadAll(conn)
+		assert.Regexp(t, `^HTTP/1\.1 400 `, string(got), line)
+	}
+}
+
 // A bug in the handler leaves nothing open.
 func TestPanicLeavesNothing(t *testing.T) {
 	gone := make(chan struct{})
