@@ -377,3 +377,16 @@ func TestSealed(t *testing.T) {
 		})
 	}
 }
+
+// Whoever made the volume may have put a link to another token there.
+func TestWhatIsNoAddressIsNotQuoted(t *testing.T) {
+	v := &volume{dir: filepath.Join(t.TempDir(), "team-a", "cluster")}
+	require.NoError(t, os.MkdirAll(v.dir, 0o755))
+	v.write(t, files{"token": "one", "address": "another-token-4711"})
+	log := &testkit.Log{}
+	root := filepath.Dir(filepath.Dir(v.dir))
+	src := credential.NewDirectory(root, true, slog.New(slog.NewJSONHandler(log, nil))).
+		Source(connector.Reference{Namespace: "team-a", Name: "cluster"})
+	require.ErrorContains(t, src.Current().Problem, "the file address is no address as the controller writes it")
+	require.NotContains(t, src.Current().Problem.Error()+log.String(), "4711")
+}
