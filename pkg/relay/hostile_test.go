@@ -36,8 +36,10 @@ func TestUnaskedAnswersAreDropped(t *testing.T) {
 		"in a record of its own":      {"GET", []string{"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx", forged}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := newRawOrigin(t, answering(tc.answer...)).front(t)
+			said := make(chan struct{})
+			f := newRawOrigin(t, answeringThen(func() { close(said) }, tc.answer...)).front(t)
 			f.exchange(t, tc.method+" / HTTP/1.1\r\nHost: x\r\n\r\n", tc.method)
+			<-said // what comes after the next request would be an answer to it
 			assert.Equal(t, "real", content(t, f.exchange(t, get, "GET")[0]))
 		})
 	}

@@ -89,21 +89,36 @@ func (o *rawOrigin) front(t *testing.T) *front {
 // answering answers the first request with first, record by record, and every
 // other one, on whichever connection, with "real".
 func answering(first ...string) func(*tls.Conn, *bufio.Reader) {
+	return answeringThen(func() {}, first...)
+}
+
+// answeringThen calls said once the first request has been answered.
+func answeringThen(said func(), first ...string) func(*tls.Conn, *bufio.Reader) {
 	var requests atomic.Int32
 	return func(conn *tls.Conn, r *bufio.Reader) {
 		for {
 			if _, err := http.ReadRequest(r); err != nil {
 				return
 			}
-			answer := []string{"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nreal"}
+			var err error
 			if requests.Add(1) == 1 {
-				answer = first
+				err = say(conn, first...)
+				said()
+			} else {
+				err = say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nreal")
 			}
-			for _, record := range answer {
-				if _, err := io.WriteString(conn, record); err != nil {
-					return
-				}
+			if err != nil {
+				return
 			}
 		}
 	}
+}
+
+func say(conn *tls.Conn, records ...string) error {
+	for _, record := range records {
+		if _, err := io.WriteString(conn, record); err != nil {
+			return err
+		}
+	}
+	return nil
 }
