@@ -1,12 +1,11 @@
 package controller
 
 import (
-	"errors"
-	"fmt"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/kube-connector/kube-connector/internal/metrics"
 	"github.com/kube-connector/kube-connector/pkg/probe"
 )
 
@@ -25,7 +24,7 @@ type probeMetrics struct {
 
 // newProbeMetrics registers the metrics, or finds those registered before.
 func newProbeMetrics(registry prometheus.Registerer) (*probeMetrics, error) {
-	duration, err := register(registry, prometheus.NewHistogramVec(prometheus.HistogramOpts{
+	duration, err := metrics.Register(registry, prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "kube_connector_probe_duration_seconds",
 		Help:    "How long one request of a probe took, by the kind of probe, without the wait for its turn.",
 		Buckets: prometheus.ExponentialBuckets(1e-3, 2, 14), // 1 ms to 8 s
@@ -33,7 +32,7 @@ func newProbeMetrics(registry prometheus.Registerer) (*probeMetrics, error) {
 	if err != nil {
 		return nil, err
 	}
-	failures, err := register(registry, prometheus.NewCounterVec(prometheus.CounterOpts{
+	failures, err := metrics.Register(registry, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "kube_connector_probe_failures_total",
 		Help: "Requests of probes that failed, by the kind of probe and why.",
 	}, []string{"probe", "reason"}))
@@ -48,20 +47,6 @@ func newProbeMetrics(registry prometheus.Registerer) (*probeMetrics, error) {
 		}
 	}
 	return m, nil
-}
-
-// register registers a collector, or finds the one registered before.
-func register[C prometheus.Collector](registry prometheus.Registerer, collector C) (C, error) {
-	err := registry.Register(collector)
-	if registered := (prometheus.AlreadyRegisteredError{}); errors.As(err, &registered) {
-		if existing, ok := registered.ExistingCollector.(C); ok {
-			return existing, nil
-		}
-	}
-	if err != nil {
-		return collector, fmt.Errorf("registering metrics: %w", err)
-	}
-	return collector, nil
 }
 
 func (m *probeMetrics) observe(name string, took time.Duration, err error) {

@@ -1,12 +1,11 @@
 package webhook
 
 import (
-	"errors"
-	"fmt"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/kube-connector/kube-connector/internal/metrics"
 	"github.com/kube-connector/kube-connector/pkg/inject"
 )
 
@@ -49,14 +48,14 @@ type Metrics struct {
 
 // NewMetrics registers the metrics, or finds those registered before.
 func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
-	injections, err := register(registry, prometheus.NewCounterVec(prometheus.CounterOpts{
+	injections, err := metrics.Register(registry, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "kube_connector_injections_total",
 		Help: "Pods that were sent for injection, by what became of them: injected, refused or skipped, and why.",
 	}, []string{"result", "reason"}))
 	if err != nil {
 		return nil, err
 	}
-	duration, err := register(registry, prometheus.NewHistogram(prometheus.HistogramOpts{
+	duration, err := metrics.Register(registry, prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name:    "kube_connector_injection_duration_seconds",
 		Help:    "How long the answer about one Pod took, without reading the request from the network.",
 		Buckets: prometheus.ExponentialBuckets(50e-6, 2, 15), // 50 µs to 0.8 s
@@ -68,19 +67,6 @@ func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
 		injections.WithLabelValues(o.result, o.reason) // an alert needs the zero before the first one
 	}
 	return &Metrics{injections: injections, duration: duration}, nil
-}
-
-func register[C prometheus.Collector](registry prometheus.Registerer, collector C) (C, error) {
-	err := registry.Register(collector)
-	if registered := (prometheus.AlreadyRegisteredError{}); errors.As(err, &registered) {
-		if existing, ok := registered.ExistingCollector.(C); ok {
-			return existing, nil
-		}
-	}
-	if err != nil {
-		return collector, fmt.Errorf("registering metrics: %w", err)
-	}
-	return collector, nil
 }
 
 func (m *Metrics) observe(o outcome, took time.Duration) {
