@@ -41,7 +41,7 @@ type bed struct {
 
 	dir, binary, kubeconfig string
 	port, health            string
-	limit                   string // GOMEMLIMIT, as it is deployed
+	environment             []string // of Go's runtime, as it is deployed
 }
 
 func newBed(ctx context.Context) (b *bed, err error) {
@@ -79,7 +79,7 @@ func (b *bed) prepare(ctx context.Context) (err error) {
 	if err := deployed.WriteKubeconfig(b.kubeconfig, config); err != nil {
 		return err
 	}
-	if b.limit, err = deployed.MemoryLimit("config/webhook/deployment.yaml"); err != nil {
+	if b.environment, err = deployed.GoEnvironment("config/webhook/deployment.yaml"); err != nil {
 		return err
 	}
 	for _, address := range []*string{&b.port, &b.health} {
@@ -132,10 +132,7 @@ func (b *bed) install(ctx context.Context) error {
 
 // start starts the webhook and waits until it is ready.
 func (b *bed) start(ctx context.Context) (*proc.Process, error) {
-	env := []string{"KUBECONFIG=" + b.kubeconfig}
-	if b.limit != "" {
-		env = append(env, "GOMEMLIMIT="+b.limit)
-	}
+	env := append([]string{"KUBECONFIG=" + b.kubeconfig}, b.environment...)
 	p, err := proc.Start(ctx, env, b.binary, "--sidecar-image=sidecar:bench", "--port="+b.port,
 		"--metrics-bind-address=0", "--health-probe-bind-address=127.0.0.1:"+b.health)
 	if err != nil {

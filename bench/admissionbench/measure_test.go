@@ -40,7 +40,7 @@ func TestMeasure(t *testing.T) {
 	}
 	require.Len(t, written.Memory, 2)
 	for _, m := range written.Memory {
-		assert.NotEmpty(t, m.Limit)
+		assert.NotEmpty(t, m.Environment)
 		assert.Positive(t, m.RSS)
 		assert.GreaterOrEqual(t, m.Peak, m.RSS)
 	}

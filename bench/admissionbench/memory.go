@@ -35,7 +35,7 @@ func measureMemory(ctx context.Context, b *bed, progress io.Writer, p plan) ([]M
 }
 
 func (b *bed) memory(ctx context.Context, connectors int, p plan) (Memory, error) {
-	m := Memory{Connectors: connectors, Limit: b.limit}
+	m := Memory{Connectors: connectors, Environment: b.environment}
 	webhook, err := b.start(ctx)
 	if err != nil {
 		return m, err

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"text/tabwriter"
 )
 
@@ -44,8 +45,9 @@ type Burst struct {
 
 // Memory is the resident memory of the webhook with so many Connectors.
 type Memory struct {
-	Connectors int    `json:"connectors"`
-	Limit      string `json:"gomemlimit"`
+	Connectors int `json:"connectors"`
+	// Environment is that of Go's runtime, as KEY=value.
+	Environment []string `json:"environment"`
 	// Peak is the most since its start, RSS once it has settled, Busy after a burst
 	// of Pods.
 	Peak float64 `json:"peak_mb"`
@@ -76,9 +78,9 @@ func (r *Report) Print(w io.Writer) error {
 	for _, b := range r.Bursts {
 		fmt.Fprintf(table, "%s\t%d\t%.1f\t%.1f\t%.2f\t%.2f\t%.2f\t\n", b.Webhook, b.Concurrency, b.P50, b.P99, b.Mean, b.P50Ratio, b.P99Ratio)
 	}
-	fmt.Fprintln(table, "\nConnectors\tGOMEMLIMIT\tpeak, MB\tRSS, MB\tafter a burst, MB\tbound\t")
+	fmt.Fprintln(table, "\nConnectors\tenvironment\tpeak, MB\tRSS, MB\tafter a burst, MB\tbound\t")
 	for _, m := range r.Memory {
-		fmt.Fprintf(table, "%d\t%s\t%.1f\t%.1f\t%.1f\t64\t\n", m.Connectors, m.Limit, m.Peak, m.RSS, m.Busy)
+		fmt.Fprintf(table, "%d\t%s\t%.1f\t%.1f\t%.1f\t64\t\n", m.Connectors, strings.Join(m.Environment, " "), m.Peak, m.RSS, m.Busy)
 	}
 	return table.Flush()
 }

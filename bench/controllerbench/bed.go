@@ -45,7 +45,7 @@ type bed struct {
 
 	dir, binary, kubeconfig string
 	health, metrics         string
-	limit                   string // GOMEMLIMIT, as it is deployed
+	environment             []string // of Go's runtime, as it is deployed
 	controller              *proc.Process
 }
 
@@ -77,7 +77,7 @@ func newBed(ctx context.Context, p plan) (b *bed, err error) {
 		func() error { return b.startTargets(ctx, p.targets) },
 		func() (err error) { b.binary, err = proc.Build(ctx, b.dir, "cmd/controller"); return err },
 		func() (err error) {
-			b.limit, err = deployed.MemoryLimit("config/controller/deployment.yaml")
+			b.environment, err = deployed.GoEnvironment("config/controller/deployment.yaml")
 			return err
 		},
 		func() (err error) { b.health, err = proc.FreeAddress(); return err },
@@ -169,10 +169,7 @@ func (b *bed) startTargets(ctx context.Context, count int) error {
 
 // start starts the controller as it is deployed, one replica of it.
 func (b *bed) start(ctx context.Context) (err error) {
-	env := []string{"KUBECONFIG=" + b.kubeconfig}
-	if b.limit != "" {
-		env = append(env, "GOMEMLIMIT="+b.limit)
-	}
+	env := append([]string{"KUBECONFIG=" + b.kubeconfig}, b.environment...)
 	b.controller, err = proc.Start(ctx, env, b.binary, "--leader-elect", "--system-namespace="+systemNamespace,
 		"--metrics-bind-address="+b.metrics, "--health-probe-bind-address="+b.health)
 	return err

@@ -13,18 +13,20 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// MemoryLimit is the GOMEMLIMIT of a Deployment, or none.
-func MemoryLimit(path string) (string, error) {
+// GoEnvironment is what a Deployment tells Go's runtime, as KEY=value: how much
+// memory to use, and how soon to collect garbage.
+func GoEnvironment(path string) ([]string, error) {
 	var deployment appsv1.Deployment
 	if err := ReadYAML(path, &deployment); err != nil {
-		return "", err
+		return nil, err
 	}
+	var environment []string
 	for _, env := range deployment.Spec.Template.Spec.Containers[0].Env {
-		if env.Name == "GOMEMLIMIT" {
-			return env.Value, nil
+		if env.Name == "GOGC" || env.Name == "GOMEMLIMIT" {
+			environment = append(environment, env.Name+"="+env.Value)
 		}
 	}
-	return "", nil
+	return environment, nil
 }
 
 // ReadYAML reads one object from a file of the repository.
