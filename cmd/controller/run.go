@@ -51,12 +51,12 @@ func serve(ctx context.Context, cluster *rest.Config, o options) error {
 	// API server's own fairness between clients bounds it, and how many Connectors
 	// are looked at at once. In steady state there are next to none.
 	cluster.QPS = -1
-	managerOptions, err := controller.ManagerOptions()
+	managerOptions, err := controller.ManagerOptions(o.systemNamespace)
 	if err != nil {
 		return err
 	}
 	if len(o.namespaces) > 0 {
-		controller.LimitTo(&managerOptions, o.systemNamespace, o.namespaces)
+		controller.LimitTo(&managerOptions, o.namespaces)
 	}
 	managerOptions.Metrics = metricsserver.Options{BindAddress: o.metricsAddress}
 	managerOptions.HealthProbeBindAddress = o.healthAddress

@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -195,7 +194,7 @@ func TestLastProbeTime(t *testing.T) {
 	require.Equal(t, version, f.read(t).ResourceVersion)
 }
 
-// The cache holds hashes of ConfigMaps, and of Connectors not how they came to be.
+// The cache holds of Connectors not how they came to be.
 func TestCacheHoldsWhatIsNeeded(t *testing.T) {
 	f := newFixture(t, patient)
 	f.connector.Annotations = map[string]string{corev1.LastAppliedConfigAnnotation: "{}", "cpaas.io/description": "mine"}
@@ -205,11 +204,4 @@ func TestCacheHoldsWhatIsNeeded(t *testing.T) {
 	require.NoError(t, f.manager.GetCache().Get(t.Context(), client.ObjectKeyFromObject(f.connector), &c))
 	require.Empty(t, c.ManagedFields)
 	require.Equal(t, map[string]string{"cpaas.io/description": "mine"}, c.Annotations)
-
-	var configMap corev1.ConfigMap
-	require.EventuallyWithT(t, func(t *assert.CollectT) {
-		assert.NoError(t, f.manager.GetCache().Get(f.t.Context(), client.ObjectKeyFromObject(f.configMap(f.t)), &configMap))
-	}, later, tick)
-	require.Len(t, configMap.Data, 1)
-	require.Len(t, configMap.Data["sha256:"], 64)
 }

@@ -8,7 +8,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kube-connector/kube-connector/pkg/apis/connectors/v1alpha1"
@@ -108,7 +107,7 @@ func (r *reconciler) ownCA(ctx context.Context, e *evaluation) (caSecret, error)
 		return problem(bad(v1alpha1.ReasonSecretNotFound,
 			"spec.caCertSecretRef names namespace %q; a Secret can only be used from its own namespace, %q here", ref.Namespace, namespace))
 	}
-	secret, there, err := r.caSecrets.get(ctx, user, types.NamespacedName{Namespace: namespace, Name: ref.Name})
+	secret, there, err := r.caSecrets.get(ctx, user, ref.Name)
 	switch {
 	case apierrors.IsForbidden(err):
 		return problem(unreadable(ref.Name))

@@ -7,7 +7,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -61,7 +60,7 @@ func (r *reconciler) checkSecret(ctx context.Context, e *evaluation) (finding, e
 			"spec.auth.secretRef names namespace %q; a Secret can only be used from its own namespace, %q here", ref.Namespace, namespace), nil
 	}
 
-	secret, there, err := r.authSecrets.get(ctx, user, types.NamespacedName{Namespace: namespace, Name: ref.Name})
+	secret, there, err := r.authSecrets.get(ctx, user, ref.Name)
 	switch {
 	case apierrors.IsForbidden(err):
 		return unreadable(ref.Name), nil

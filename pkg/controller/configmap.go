@@ -2,8 +2,6 @@ package controller
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -13,7 +11,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kube-connector/kube-connector/pkg/apis/connectors/v1alpha1"
@@ -31,27 +28,26 @@ var errForeignConfigMap = errors.New("the ConfigMap belongs to somebody else")
 // deleting a CA ends the trust in it in running Pods too.
 func (r *reconciler) writeConnection(ctx context.Context, e *evaluation) error {
 	desired := connectionOf(e)
-	key := types.NamespacedName{Namespace: desired.Namespace, Name: desired.Name}
-	var cached, existing corev1.ConfigMap
-	err := r.client.Get(ctx, key, &cached)
-	if err == nil && says(&cached, e.connector, desired.Data) {
-		return nil
-	}
-	if apierrors.IsNotFound(err) {
-		err = r.client.Create(ctx, desired)
+	key := client.ObjectKeyFromObject(desired)
+	switch there, ok := r.connections.of(client.ObjectKeyFromObject(e.connector)); {
+	case !ok:
+		err := r.client.Create(ctx, desired)
 		if !apierrors.IsAlreadyExists(err) {
 			return r.wroteConnection(e.connector, desired, err)
 		}
+	case there == digestOf(desired):
+		return nil
 	}
-	// The cache has hashes only, and those with our label only.
-	if err = r.live.Get(ctx, key, &existing); err != nil {
+	// Only hashes are known, and only of those with our label.
+	var existing corev1.ConfigMap
+	if err := r.live.Get(ctx, key, &existing); err != nil {
 		return fmt.Errorf("reading ConfigMap %q: %w", key.Name, err)
 	}
 	if !isOurs(&existing, e.connector) {
 		return errForeignConfigMap
 	}
-	if says(&existing, e.connector, desired.Data) {
-		return nil
+	if digestOf(&existing) == digestOf(desired) {
+		return r.wroteConnection(e.connector, &existing, nil)
 	}
 	// What others put into it goes: a ca.crt of somebody else would be trusted by
 	// the sidecars.
@@ -71,9 +67,7 @@ func (r *reconciler) wroteConnection(c *v1alpha1.Connector, configMap *corev1.Co
 	if err != nil {
 		return fmt.Errorf("writing ConfigMap %q: %w", configMap.Name, err)
 	}
-	r.memory.change(client.ObjectKeyFromObject(c), func(remembered *remembered) {
-		remembered.configMap = configMap.ResourceVersion
-	})
+	r.connections.wrote(client.ObjectKeyFromObject(c), configMap)
 	return nil
 }
 
@@ -115,31 +109,4 @@ func isOurs(configMap *corev1.ConfigMap, c *v1alpha1.Connector) bool {
 	}
 	group := schema.FromAPIVersionAndKind(owner.APIVersion, owner.Kind)
 	return owner.UID == c.UID || group.Group == v1alpha1.GroupName && group.Kind == "Connector" && owner.Name == c.Name
-}
-
-// says reports whether the ConfigMap is as it must be and nothing more.
-func says(configMap *corev1.ConfigMap, c *v1alpha1.Connector, data map[string]string) bool {
-	return digest(configMap) == digest(&corev1.ConfigMap{Data: data}) &&
-		configMap.Labels[v1alpha1.LabelConnector] == c.Name &&
-		metav1.IsControlledBy(configMap, c)
-}
-
-// digestKey is where a ConfigMap in the cache has a hash instead of its data. The
-// API server allows no colon in a key, so nobody can pretend to be one.
-const digestKey = "sha256:"
-
-// digest is a hash of what is in a ConfigMap.
-func digest(configMap *corev1.ConfigMap) string {
-	if known, ok := configMap.Data[digestKey]; ok {
-		return known
-	}
-	hash := sha256.New()
-	for _, key := range slices.Sorted(maps.Keys(configMap.Data)) {
-		fmt.Fprintf(hash, "%s %d ", key, len(configMap.Data[key]))
-		hash.Write([]byte(configMap.Data[key]))
-	}
-	for _, key := range slices.Sorted(maps.Keys(configMap.BinaryData)) {
-		fmt.Fprintf(hash, "binary %s", key) // there should be none, so its value does not matter
-	}
-	return hex.EncodeToString(hash.Sum(nil))
 }

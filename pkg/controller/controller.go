@@ -11,7 +11,6 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -31,13 +30,6 @@ const (
 	lastRetry  = 30 * time.Second
 )
 
-// deletions lets nothing but deletions pass: the version that was written last goes
-// with them.
-var deletions = predicate.Funcs{
-	CreateFunc: func(event.CreateEvent) bool { return false },
-	UpdateFunc: func(event.UpdateEvent) bool { return false },
-}
-
 // Options of the controller.
 type Options struct {
 	// SystemNamespace is where Secrets with certificates for every Connector are.
@@ -51,7 +43,11 @@ type Options struct {
 // Add adds the controller of Connectors to a manager, which must have been made
 // with ManagerOptions.
 func Add(ctx context.Context, mgr ctrl.Manager, options Options) error {
-	if err := addIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
+	known, ok := mgr.GetCache().(*followingCache)
+	if !ok {
+		return fmt.Errorf("the cache of the manager is %T; make the manager with ManagerOptions", mgr.GetCache())
+	}
+	if err := addIndex(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
 	probes, err := newProber(options)
@@ -64,16 +60,19 @@ func Add(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	if err := mgr.Add(classInstaller{client: mgr.GetClient()}); err != nil {
 		return fmt.Errorf("adding the installer of classes: %w", err)
 	}
-	classes := &classStore{}
-	if err := addClasses(mgr, classes); err != nil {
+	classes, events := &classStore{}, newRecorder(mgr.GetClient())
+	if err := addClasses(mgr, classes, events); err != nil {
 		return err
 	}
 	if err := addClassCounter(mgr, options.Schedule.Classes); err != nil {
 		return err
 	}
-	r := newReconciler(mgr.GetCache(), mgr.GetAPIReader(), mgr.GetClient(), options)
-	r.events, r.probes, r.classes = mgr.GetEventRecorder(reporter), probes, classes
-	lookUp := lookUp{connectors: mgr.GetClient(), systemNamespace: options.SystemNamespace}
+	r := newReconciler(known, mgr.GetAPIReader(), mgr.GetClient(), options)
+	known.secrets.Handle(r.authSecrets)
+	known.secrets.Handle(r.caSecrets)
+	known.configMaps.Handle(&r.connections)
+	r.events, r.probes, r.classes = events, probes, classes
+	lookUp := lookUp{connectors: mgr.GetClient()}
 	secrets := &metav1.PartialObjectMetadata{}
 	secrets.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
 	err = ctrl.NewControllerManagedBy(mgr).
@@ -82,9 +81,8 @@ func Add(ctx context.Context, mgr ctrl.Manager, options Options) error {
 		For(&v1alpha1.Connector{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		// Nor does what is said of a class in its status: its spec is what counts.
 		Watches(&v1alpha1.ConnectorClass{}, onChange(lookUp.ofClass), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		WatchesMetadata(secrets, onChange(lookUp.ofSecret)).
-		Watches(&corev1.ConfigMap{}, onChange(lookUp.ofConfigMap),
-			builder.WithPredicates(predicate.Or(deletions, predicate.NewPredicateFuncs(r.memory.isNews)))).
+		WatchesMetadata(secrets, onChange(lookUp.ofGlobalCA)).
+		WatchesRawSource(r.looks.source()).
 		WatchesRawSource(probes.source()).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: concurrentReconciles,

@@ -11,7 +11,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/labels"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kube-connector/kube-connector/pkg/connector"
@@ -20,35 +21,48 @@ import (
 // globalCAs are the certificates that the administrator gives to every Connector:
 // those of the labelled Secrets of the system namespace.
 type globalCAs struct {
-	// metadata is the cache.
-	metadata        client.Reader
-	secrets         *secretStore[caSecret]
+	// metadata is the cache, live the API server.
+	metadata, live  client.Reader
 	pool            *authorityPool
 	systemNamespace string
 
 	mu sync.Mutex
-	// names are those of the Secrets, and of is what they are as of versions.
-	names    []types.NamespacedName
+	// read is what was read of each Secret, by its name, and of is all of it as of
+	// versions.
+	read     map[string]readCA
 	versions string
 	of       caSecret
 	// complete says that all of them could be read.
 	complete bool
 }
 
+// readCA is one version of a Secret with certificates.
+type readCA struct {
+	version string
+	caSecret
+}
+
+// globalCASecrets says of which Secrets the metadata is cached.
+func globalCASecrets(systemNamespace string) cache.ByObject {
+	return cache.ByObject{
+		Namespaces: map[string]cache.Config{
+			systemNamespace: {LabelSelector: labels.SelectorFromSet(labels.Set{connector.LabelCACert: "true"})},
+		},
+		Transform: onlyIdentity,
+	}
+}
+
 // get reads the Secrets again only if one of them has changed.
 func (g *globalCAs) get(ctx context.Context) (caSecret, error) {
 	list := &metav1.PartialObjectMetadataList{}
 	list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("SecretList"))
-	err := g.metadata.List(ctx, list, client.InNamespace(g.systemNamespace),
-		client.MatchingLabels{connector.LabelCACert: "true"}, client.UnsafeDisableDeepCopy)
+	err := g.metadata.List(ctx, list, client.InNamespace(g.systemNamespace), client.UnsafeDisableDeepCopy)
 	if err != nil {
 		return caSecret{}, fmt.Errorf("listing the Secrets with certificates for every Connector: %w", err)
 	}
 	slices.SortFunc(list.Items, func(a, b metav1.PartialObjectMetadata) int { return cmp.Compare(a.Name, b.Name) })
-	var names []types.NamespacedName
 	var versions strings.Builder
 	for i := range list.Items {
-		names = append(names, client.ObjectKeyFromObject(&list.Items[i]))
 		fmt.Fprintf(&versions, "%s %s\n", list.Items[i].Name, list.Items[i].ResourceVersion)
 	}
 
@@ -60,16 +74,19 @@ func (g *globalCAs) get(ctx context.Context) (caSecret, error) {
 	complete := true
 	var all caSecret
 	var parts []*authorities
-	for _, name := range names {
-		secret, there, err := g.secrets.get(ctx, g.user(name), name)
+	read := make(map[string]readCA, len(list.Items))
+	for i := range list.Items {
+		secret, there, err := g.secret(ctx, &list.Items[i])
 		switch {
 		case apierrors.IsForbidden(err):
-			f := unreadable(name.Name)
+			f := unreadable(list.Items[i].Name)
 			secret.problem, complete = &f, false
 		case err != nil:
 			return caSecret{}, err
 		case !there:
 			continue
+		default:
+			read[list.Items[i].Name] = secret
 		}
 		if secret.ca != nil {
 			parts = append(parts, secret.ca)
@@ -78,17 +95,24 @@ func (g *globalCAs) get(ctx context.Context) (caSecret, error) {
 			all.problem = inSystemNamespace(g.systemNamespace, secret.problem)
 		}
 	}
-	for _, name := range g.names {
-		if !slices.Contains(names, name) {
-			g.secrets.forget(g.user(name))
-		}
-	}
 	all.ca = g.pool.join(parts...)
-	g.names, g.versions, g.of, g.complete = names, versions.String(), all, complete
+	g.read, g.versions, g.of, g.complete = read, versions.String(), all, complete
 	return all, nil
 }
 
-// user is who uses a global CA Secret: nobody who could be a Connector.
-func (g *globalCAs) user(secret types.NamespacedName) types.NamespacedName {
-	return types.NamespacedName{Name: secret.Name}
+// secret reads one Secret, unless this version of it was read before. It is false
+// if there is none any more.
+func (g *globalCAs) secret(ctx context.Context, metadata *metav1.PartialObjectMetadata) (read readCA, there bool, err error) {
+	if read = g.read[metadata.Name]; read.version != "" && !isOlder(read.version, metadata.ResourceVersion) {
+		return read, true, nil
+	}
+	var secret corev1.Secret
+	err = g.live.Get(ctx, client.ObjectKeyFromObject(metadata), &secret, notOlderThan(metadata.ResourceVersion))
+	if apierrors.IsNotFound(err) {
+		return readCA{}, false, nil
+	}
+	if err != nil {
+		return readCA{}, false, fmt.Errorf("reading Secret %q: %w", metadata.Name, err)
+	}
+	return readCA{secret.ResourceVersion, g.pool.keepCA(&secret)}, true, nil
 }

@@ -3,10 +3,8 @@ package controller
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
@@ -16,48 +14,23 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/kube-connector/kube-connector/pkg/apis/connectors/v1alpha1"
-	"github.com/kube-connector/kube-connector/pkg/connector"
 )
 
-// Indexes of Connectors.
-const (
-	indexClass  = "class"
-	indexSecret = "secret"
-)
+// indexClass finds Connectors by their class.
+const indexClass = "class"
 
-func addIndexes(ctx context.Context, indexer client.FieldIndexer) error {
-	for name, values := range map[string]func(*v1alpha1.Connector) []string{
-		indexClass:  func(c *v1alpha1.Connector) []string { return []string{c.Spec.ConnectorClassName} },
-		indexSecret: secretsOf,
-	} {
-		err := indexer.IndexField(ctx, &v1alpha1.Connector{}, name, func(object client.Object) []string {
-			return values(object.(*v1alpha1.Connector))
-		})
-		if err != nil {
-			return fmt.Errorf("indexing Connectors by %s: %w", name, err)
-		}
+func addIndex(ctx context.Context, indexer client.FieldIndexer) error {
+	err := indexer.IndexField(ctx, &v1alpha1.Connector{}, indexClass, func(object client.Object) []string {
+		return []string{object.(*v1alpha1.Connector).Spec.ConnectorClassName}
+	})
+	if err != nil {
+		return fmt.Errorf("indexing Connectors by class: %w", err)
 	}
 	return nil
 }
 
-// secretsOf are the names of the Secrets that a Connector refers to. All are in
-// its own namespace, which the index keeps apart.
-func secretsOf(c *v1alpha1.Connector) []string {
-	var names []string
-	if c.Spec.Auth != nil && c.Spec.Auth.SecretRef != nil {
-		names = append(names, c.Spec.Auth.SecretRef.Name)
-	}
-	if c.Spec.CACertSecretRef != nil {
-		names = append(names, c.Spec.CACertSecretRef.Name)
-	}
-	return names
-}
-
 // lookUp finds the Connectors that a change of something else concerns.
-type lookUp struct {
-	connectors      client.Reader
-	systemNamespace string
-}
+type lookUp struct{ connectors client.Reader }
 
 // concerned are Connectors to look at: those at once that somebody may be waiting
 // for, and the rest when there is nothing else to do.
@@ -107,12 +80,9 @@ func (l lookUp) ofClass(ctx context.Context, class client.Object) concerned {
 	return concerned{now: requestsFor(l.list(ctx, client.MatchingFields{indexClass: class.GetName()}))}
 }
 
-// ofSecret finds all Connectors if it is a global CA. Those that fail for want of
-// one come first; the others would fill the queue for a minute.
-func (l lookUp) ofSecret(ctx context.Context, secret client.Object) concerned {
-	if !l.isGlobalCA(secret) {
-		return concerned{now: requestsFor(l.list(ctx, client.InNamespace(secret.GetNamespace()), client.MatchingFields{indexSecret: secret.GetName()}))}
-	}
+// ofGlobalCA finds all. Those that fail for want of one come first; the others would
+// fill the queue for a minute.
+func (l lookUp) ofGlobalCA(ctx context.Context, _ client.Object) concerned {
 	var waiting, others []v1alpha1.Connector
 	for _, c := range l.list(ctx) {
 		liveness := meta.FindStatusCondition(c.Status.Conditions, string(v1alpha1.ConditionLivenessReady))
@@ -123,25 +93,6 @@ func (l lookUp) ofSecret(ctx context.Context, secret client.Object) concerned {
 		}
 	}
 	return concerned{now: requestsFor(waiting), later: requestsFor(others)}
-}
-
-func (l lookUp) isGlobalCA(secret client.Object) bool {
-	return secret.GetNamespace() == l.systemNamespace && secret.GetLabels()[connector.LabelCACert] == "true"
-}
-
-func (l lookUp) ofConfigMap(_ context.Context, configMap client.Object) concerned {
-	if key, ok := connectorOf(configMap); ok {
-		return concerned{now: []reconcile.Request{{NamespacedName: key}}}
-	}
-	return concerned{}
-}
-
-// connectorOf is the Connector that a ConfigMap is beside. It goes by the name and
-// not by the owner reference, so that a ConfigMap that lost the reference or got
-// in the way of ours counts too.
-func connectorOf(configMap client.Object) (types.NamespacedName, bool) {
-	name, ok := strings.CutSuffix(configMap.GetName(), v1alpha1.ConnectionConfigMapName(""))
-	return types.NamespacedName{Namespace: configMap.GetNamespace(), Name: name}, ok
 }
 
 // list finds Connectors in the cache. They are shared: nobody may change them.

@@ -139,12 +139,12 @@ func startSite(schedule controller.Schedule) (*site, func() error, error) {
 
 // work starts the controller.
 func (s *site) work() error {
-	options, err := controller.ManagerOptions()
+	options, err := controller.ManagerOptions(systemNamespace)
 	if err != nil {
 		return err
 	}
 	if s.namespaces != nil {
-		controller.LimitTo(&options, systemNamespace, s.namespaces)
+		controller.LimitTo(&options, s.namespaces)
 	}
 	options.Metrics = metricsserver.Options{BindAddress: "0"}
 	skip := true
@@ -178,7 +178,7 @@ func (s *site) restart() error { return errors.Join(s.rest(), s.work()) }
 
 // install installs what config/default would, as far as the controller needs it.
 func (s *site) install() error {
-	options, err := controller.ManagerOptions()
+	options, err := controller.ManagerOptions(systemNamespace)
 	if err != nil {
 		return err
 	}

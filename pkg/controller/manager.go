@@ -1,27 +1,25 @@
 package controller
 
 import (
-	"maps"
 	"unique"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/selection"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kube-connector/kube-connector/pkg/apis/connectors/v1alpha1"
-	"github.com/kube-connector/kube-connector/pkg/connector"
 )
 
 // ManagerOptions are the options of a manager that the controller runs in: what
-// is cached, and what never is. The caller adds addresses and leader election.
-func ManagerOptions() (ctrl.Options, error) {
+// is cached, what is followed only, and what never is. In the system namespace are
+// the certificates for every Connector. The caller adds addresses and leader
+// election.
+func ManagerOptions(systemNamespace string) (ctrl.Options, error) {
 	scheme := runtime.NewScheme()
 	if err := clientgoscheme.AddToScheme(scheme); err != nil {
 		return ctrl.Options{}, err
@@ -29,21 +27,14 @@ func ManagerOptions() (ctrl.Options, error) {
 	if err := v1alpha1.AddToScheme(scheme); err != nil {
 		return ctrl.Options{}, err
 	}
-	ofConnectors, err := labels.NewRequirement(v1alpha1.LabelConnector, selection.Exists, nil)
-	if err != nil {
-		return ctrl.Options{}, err
-	}
 	return ctrl.Options{
-		Scheme: scheme,
+		Scheme:   scheme,
+		NewCache: newCache,
 		Cache: cache.Options{
 			DefaultTransform: withoutHistory,
 			ByObject: map[client.Object]cache.ByObject{
-				&corev1.Secret{}: {Transform: onlyIdentity},
-				&corev1.ConfigMap{}: {
-					Label:     labels.NewSelector().Add(*ofConnectors),
-					Transform: onlyDigest,
-				},
-				&corev1.Pod{}: injectedPods(),
+				&corev1.Secret{}: globalCASecrets(systemNamespace),
+				&corev1.Pod{}:    injectedPods(),
 			},
 		},
 		Client: client.Options{
@@ -55,20 +46,12 @@ func ManagerOptions() (ctrl.Options, error) {
 	}, nil
 }
 
-// LimitTo makes a manager look at some namespaces only, and at the Secrets of the
-// system namespace, so that it needs no rights in others.
-func LimitTo(options *ctrl.Options, systemNamespace string, namespaces []string) {
-	limited := make(map[string]cache.Config, len(namespaces)+1)
+// LimitTo makes a manager look at some namespaces only, and at the certificates in
+// the system namespace, so that it needs no rights in others.
+func LimitTo(options *ctrl.Options, namespaces []string) {
+	options.Cache.DefaultNamespaces = make(map[string]cache.Config, len(namespaces))
 	for _, namespace := range namespaces {
-		limited[namespace] = cache.Config{}
-	}
-	options.Cache.DefaultNamespaces = maps.Clone(limited)
-	limited[systemNamespace] = cache.Config{} // certificates for every Connector
-	for object, how := range options.Cache.ByObject {
-		if _, ok := object.(*corev1.Secret); ok {
-			how.Namespaces = limited
-			options.Cache.ByObject[object] = how
-		}
+		options.Cache.DefaultNamespaces[namespace] = cache.Config{}
 	}
 }
 
@@ -104,35 +87,18 @@ func shareTexts(conditions []metav1.Condition) {
 	}
 }
 
-// onlyIdentity takes everything off the metadata of a Secret that finding its
-// Connectors does not need. The annotations most of all: kubectl apply leaves
-// the data of the Secret in one.
+// onlyIdentity takes everything off the metadata of a Secret but which one it is,
+// and which version. The annotations most of all: kubectl apply leaves the data of
+// the Secret in one.
 func onlyIdentity(object any) (any, error) {
 	secret, err := meta.Accessor(object)
 	if err != nil {
 		return object, nil //nolint:nilerr // as above
 	}
-	var kept map[string]string
-	if value, ok := secret.GetLabels()[connector.LabelCACert]; ok {
-		kept = map[string]string{connector.LabelCACert: value}
-	}
-	secret.SetLabels(kept)
+	secret.SetLabels(nil)
 	secret.SetAnnotations(nil)
 	secret.SetManagedFields(nil)
 	secret.SetOwnerReferences(nil)
 	secret.SetFinalizers(nil)
-	return object, nil
-}
-
-// onlyDigest puts a hash in the place of a ConfigMap's data, which is enough to
-// see whether it is as it must be. It may be asked again about what it has
-// changed already.
-func onlyDigest(object any) (any, error) {
-	if configMap, ok := object.(*corev1.ConfigMap); ok {
-		configMap.Data = map[string]string{digestKey: digest(configMap)}
-		configMap.BinaryData = nil
-		configMap.Annotations = nil
-		configMap.ManagedFields = nil
-	}
 	return object, nil
 }

@@ -5,7 +5,6 @@ import (
 	"sync"
 
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 // memory is what is remembered of each Connector between two looks at it.
@@ -17,8 +16,6 @@ type memory struct {
 type remembered struct {
 	// written is the resourceVersion that our last write of the status made.
 	written string
-	// configMap is the resourceVersion that our last write of the ConfigMap made.
-	configMap string
 	// token is a hash of the last token of the Connector with this uid, zero if there
 	// was none so far.
 	token [sha256.Size]byte
@@ -52,18 +49,6 @@ func (m *memory) isBehind(key types.NamespacedName, cached string) bool {
 	defer m.mu.Unlock()
 	written := m.connectors[key].written
 	return written != "" && isOlder(cached, written)
-}
-
-// isNews reports whether a ConfigMap is another version than the one that we wrote,
-// which needs no second look.
-func (m *memory) isNews(configMap client.Object) bool {
-	key, ok := connectorOf(configMap)
-	if !ok {
-		return false
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.connectors[key].configMap != configMap.GetResourceVersion()
 }
 
 // rotated remembers the token and reports whether it is another one than before.

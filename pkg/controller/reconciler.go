@@ -12,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
-	"sigs.k8s.io/controller-runtime/pkg/recorder"
 
 	"github.com/kube-connector/kube-connector/pkg/apis/connectors/v1alpha1"
 	"github.com/kube-connector/kube-connector/pkg/connector"
@@ -27,12 +26,14 @@ type reconciler struct {
 	// client reads from the cache, live from the API server.
 	client client.Client
 	live   client.Reader
-	events recorder.EventRecorder
+	events *recorder
 	probes *prober
 	memory memory
 
 	classes *classStore
 
+	looks       looks
+	connections connections
 	authorities *authorityPool
 	authSecrets *secretStore[authSecret]
 	caSecrets   *secretStore[caSecret]
@@ -44,16 +45,17 @@ type reconciler struct {
 // Secrets past it.
 func newReconciler(cached, live client.Reader, writer client.Client, options Options) *reconciler {
 	pool := &authorityPool{}
-	caSecrets := newSecretStore(cached, live, pool.keepCA)
-	return &reconciler{
+	r := &reconciler{
 		client:      writer,
 		live:        live,
 		authorities: pool,
-		authSecrets: newSecretStore(cached, live, pool.keepAuth),
-		caSecrets:   caSecrets,
-		globalCAs:   &globalCAs{metadata: cached, secrets: caSecrets, pool: pool, systemNamespace: options.SystemNamespace},
+		globalCAs:   &globalCAs{metadata: cached, live: live, pool: pool, systemNamespace: options.SystemNamespace},
 		options:     options,
 	}
+	r.connections.look = r.looks.at
+	r.authSecrets = newSecretStore(live, r.looks.at, pool.keepAuth)
+	r.caSecrets = newSecretStore(live, r.looks.at, pool.keepCA)
+	return r
 }
 
 // Reconcile looks at one Connector, writes what it finds into the status, and
@@ -88,10 +90,10 @@ func (r *reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 		return afterConflict(err)
 	}
 	if written {
-		r.tellChanges(&c, &status)
+		r.tellChanges(ctx, &c, &status)
 	}
 	if e.token != "" && r.memory.rotated(key, c.UID, e.token) {
-		r.tell(&c, corev1.EventTypeNormal, eventCredentialRotated,
+		r.events.tell(ctx, &c, corev1.EventTypeNormal, eventCredentialRotated, actionCheck,
 			"there is a new token; running Pods use it once the kubelet has brought it to them")
 	}
 	return reconcile.Result{RequeueAfter: r.next(e, &status)}, nil

@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -13,152 +14,194 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// secretStore holds what is needed of the Secrets that Connectors name, and of no
-// others. The cache knows the metadata of all Secrets; one is read from the API
-// server when its resourceVersion there is newer than what is held, so that an
-// unchanged one costs no request. It goes when nobody uses it any more.
+// secretStore holds what is needed of the Secrets that Connectors name, and nothing
+// of others. It is told which versions there are of all Secrets, and reads one from
+// the API server when a newer one is there than what it holds, so that an unchanged
+// one costs no request. It goes when nobody uses it any more.
 type secretStore[T any] struct {
-	// metadata is the cache, live the API server.
-	metadata, live client.Reader
+	live client.Reader
 	// keep takes out of a Secret what is held of it.
 	keep func(*corev1.Secret) T
+	// look calls for a look at a Connector whose Secret has changed.
+	look func(types.NamespacedName)
 
 	mu      sync.Mutex
-	secrets map[types.NamespacedName]*heldSecret[T]
-	// uses is which Secret each user uses: a Connector one at most.
+	secrets map[types.NamespacedName]*usedSecret[T]
+	// uses is which Secret each Connector uses: one at most.
 	uses map[types.NamespacedName]types.NamespacedName
-	// missing is which Secret each user was told last that it does not exist.
-	missing map[types.NamespacedName]types.NamespacedName
+	// versions are the newest that were seen of any Secret, by the namespace that is
+	// followed: it is empty if all are.
+	versions map[string]string
 }
 
-type heldSecret[T any] struct {
-	version string
-	value   T
-	users   int
+// usedSecret is a Secret that Connectors name.
+type usedSecret[T any] struct {
+	// users are the names of the Connectors, in the namespace of the Secret.
+	users []string
+	// version is the version of what is held, "" if it was not read yet; newest is the
+	// newest that was seen.
+	version, newest string
+	// there says that there is such a Secret, and value what is held of it.
+	there bool
+	value T
 }
 
-func newSecretStore[T any](metadata, live client.Reader, keep func(*corev1.Secret) T) *secretStore[T] {
+// isCurrent reports whether what is held is all that there is to know.
+func (u *usedSecret[T]) isCurrent() bool {
+	return u.version != "" && (u.newest == "" || !isOlder(u.version, u.newest))
+}
+
+func newSecretStore[T any](live client.Reader, look func(types.NamespacedName), keep func(*corev1.Secret) T) *secretStore[T] {
 	return &secretStore[T]{
-		metadata: metadata,
 		live:     live,
 		keep:     keep,
-		secrets:  make(map[types.NamespacedName]*heldSecret[T]),
+		look:     look,
+		secrets:  make(map[types.NamespacedName]*usedSecret[T]),
 		uses:     make(map[types.NamespacedName]types.NamespacedName),
-		missing:  make(map[types.NamespacedName]types.NamespacedName),
+		versions: make(map[string]string),
 	}
 }
 
-// get returns what is held of a Secret, and remembers that user uses it, and not
-// the one that it used before. It is false if there is no such Secret.
-func (s *secretStore[T]) get(ctx context.Context, user, key types.NamespacedName) (value T, there bool, err error) {
-	var none T
-	metadata := &metav1.PartialObjectMetadata{}
-	metadata.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
-	err = s.metadata.Get(ctx, key, metadata)
-	if apierrors.IsNotFound(err) && s.isMissing(user, key) {
-		return none, false, nil
-	}
-	// The cache may be behind, as when Secret and Connector are applied together: what
-	// it does not have is asked for once.
-	if client.IgnoreNotFound(err) != nil {
-		return none, false, fmt.Errorf("looking for Secret %q: %w", key.Name, err)
-	}
-	if err == nil {
-		if value, there = s.use(user, key, metadata.ResourceVersion); there {
-			return value, true, nil
-		}
+// get returns what is held of a Secret, and remembers that user, a Connector beside
+// it, uses it, and not the one that it used before. It is false if there is no such
+// Secret.
+func (s *secretStore[T]) get(ctx context.Context, user types.NamespacedName, name string) (value T, there bool, err error) {
+	key := types.NamespacedName{Namespace: user.Namespace, Name: name}
+	// Whatever happens to the Secret from here on is not missed.
+	held, since := s.use(user, key)
+	if held.isCurrent() {
+		return held.value, held.there, nil
 	}
 	var secret corev1.Secret
-	err = s.live.Get(ctx, key, &secret, notOlderThan(metadata.ResourceVersion))
+	err = s.live.Get(ctx, key, &secret, notOlderThan(since))
 	if apierrors.IsNotFound(err) {
-		s.miss(user, key)
-		return none, false, nil
+		// The cache of the API server may be behind, as when Secret and Connector are
+		// applied together.
+		err = s.live.Get(ctx, key, &secret)
 	}
-	if err != nil {
-		return none, false, fmt.Errorf("reading Secret %q: %w", key.Name, err)
+	switch {
+	case apierrors.IsNotFound(err):
+		s.hold(key, usedSecret[T]{version: since})
+		return value, false, nil
+	case err != nil:
+		return value, false, fmt.Errorf("reading Secret %q: %w", name, err)
 	}
-	return s.hold(user, key, secret.ResourceVersion, s.keep(&secret)), true, nil
+	value = s.keep(&secret)
+	s.hold(key, usedSecret[T]{version: secret.ResourceVersion, there: true, value: value})
+	return value, true, nil
 }
 
 // notOlderThan lets the API server answer from its own cache, which costs it far
-// less, if that is not behind ours.
+// less, if that is not behind what was seen.
 func notOlderThan(version string) *client.GetOptions {
 	return &client.GetOptions{Raw: &metav1.GetOptions{ResourceVersion: version}}
 }
 
-// use is what is held of a Secret, if that is not older than a version.
-func (s *secretStore[T]) use(user, key types.NamespacedName, version string) (value T, ok bool) {
+// use notes that user uses a Secret, and returns what is held of it and the newest
+// version that was seen of any.
+func (s *secretStore[T]) use(user, key types.NamespacedName) (held usedSecret[T], since string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	held := s.secrets[key]
-	if held == nil || isOlder(held.version, version) {
-		return value, false
-	}
-	s.register(user, key)
-	return held.value, true
-}
-
-// hold holds a Secret as of a version for a user, or what is held already if that
-// is newer.
-func (s *secretStore[T]) hold(user, key types.NamespacedName, version string, value T) T {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	held := s.secrets[key]
-	if held == nil {
-		held = &heldSecret[T]{version: version, value: value}
-		s.secrets[key] = held
-	} else if isOlder(held.version, version) {
-		held.version, held.value = version, value
-	}
-	s.register(user, key)
-	return held.value
-}
-
-// register notes that user uses a Secret that is held, with s.mu held.
-func (s *secretStore[T]) register(user, key types.NamespacedName) {
-	delete(s.missing, user)
-	if before, ok := s.uses[user]; ok {
-		if before == key {
-			return
+	if before, ok := s.uses[user]; !ok || before != key {
+		s.release(user)
+		if s.secrets[key] == nil {
+			s.secrets[key] = &usedSecret[T]{}
 		}
-		s.release(before)
+		s.secrets[key].users = append(s.secrets[key].users, user.Name)
+		s.uses[user] = key
 	}
-	s.uses[user] = key
-	s.secrets[key].users++
+	return *s.secrets[key], s.versions[s.followed(key.Namespace)]
 }
 
-// isMissing reports whether user was told last that this Secret does not exist.
-func (s *secretStore[T]) isMissing(user, key types.NamespacedName) bool {
+// hold holds what was read of a Secret, if it is still used and nothing newer is
+// held already.
+func (s *secretStore[T]) hold(key types.NamespacedName, read usedSecret[T]) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	before, told := s.missing[user]
-	return told && before == key
+	if u := s.secrets[key]; u != nil && (u.version == "" || isOlder(u.version, read.version)) {
+		u.version, u.there, u.value = read.version, read.there, read.value
+	}
 }
 
-// miss notes that user was told that a Secret does not exist, and so uses none.
-func (s *secretStore[T]) miss(user, key types.NamespacedName) {
-	s.forget(user)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.missing[user] = key
-}
-
-// forget notes that user uses no Secret.
+// forget notes that a Connector uses no Secret.
 func (s *secretStore[T]) forget(user types.NamespacedName) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.missing, user)
-	if key, ok := s.uses[user]; ok {
-		delete(s.uses, user)
-		s.release(key)
+	s.release(user)
+}
+
+// release is forget with s.mu held.
+func (s *secretStore[T]) release(user types.NamespacedName) {
+	key, ok := s.uses[user]
+	if !ok {
+		return
+	}
+	delete(s.uses, user)
+	u := s.secrets[key]
+	u.users = slices.DeleteFunc(u.users, func(name string) bool { return name == user.Name })
+	if len(u.users) == 0 {
+		delete(s.secrets, key)
 	}
 }
 
-func (s *secretStore[T]) release(key types.NamespacedName) {
-	held := s.secrets[key]
-	if held.users--; held.users == 0 {
-		delete(s.secrets, key)
+// Seen implements follow.Handler.
+func (s *secretStore[T]) Seen(secret client.Object) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.versions[s.followed(secret.GetNamespace())] = secret.GetResourceVersion()
+	key := client.ObjectKeyFromObject(secret)
+	if u := s.secrets[key]; u != nil {
+		u.newest = secret.GetResourceVersion()
+		s.tell(key, u)
 	}
+}
+
+// Gone implements follow.Handler. That there is none any more is news like others.
+func (s *secretStore[T]) Gone(secret client.Object) { s.Seen(secret) }
+
+// All implements follow.Handler. Only versions that are equal say that nothing has
+// changed: after a backup was restored they may be older than before.
+func (s *secretStore[T]) All(namespace string, secrets []client.Object, version string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.versions[namespace] = version
+	there := make(map[types.NamespacedName]string)
+	for _, secret := range secrets {
+		if key := client.ObjectKeyFromObject(secret); s.secrets[key] != nil {
+			there[key] = secret.GetResourceVersion()
+		}
+	}
+	for key, u := range s.secrets {
+		if s.followed(key.Namespace) != namespace {
+			continue
+		}
+		newest, exists := there[key]
+		if u.there == exists && (!exists || u.version == newest) {
+			continue
+		}
+		u.version, u.newest = "", newest
+		s.tell(key, u)
+	}
+}
+
+// tell calls for looks at all that use a Secret, if there is something to see, with
+// s.mu held.
+func (s *secretStore[T]) tell(key types.NamespacedName, u *usedSecret[T]) {
+	if u.isCurrent() {
+		return // it was read before we were told of it
+	}
+	for _, name := range u.users {
+		s.look(types.NamespacedName{Namespace: key.Namespace, Name: name})
+	}
+}
+
+// followed is how the versions of a namespace are found: by its name if it is
+// followed by itself.
+func (s *secretStore[T]) followed(namespace string) string {
+	if _, ok := s.versions[namespace]; ok {
+		return namespace
+	}
+	return metav1.NamespaceAll
 }
 
 // isOlder compares versions of one object. What cannot be compared counts as

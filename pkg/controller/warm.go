@@ -18,7 +18,7 @@ import (
 func warm(ctx context.Context, informers cache.Informers) error {
 	secrets := &metav1.PartialObjectMetadata{}
 	secrets.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
-	for _, object := range []client.Object{&v1alpha1.Connector{}, &v1alpha1.ConnectorClass{}, &corev1.ConfigMap{}, secrets, podMetadata()} {
+	for _, object := range []client.Object{&v1alpha1.Connector{}, &v1alpha1.ConnectorClass{}, secrets, podMetadata()} {
 		if _, err := informers.GetInformer(ctx, object); err != nil {
 			return fmt.Errorf("caching %T: %w", object, err)
 		}
