@@ -11,7 +11,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -26,10 +25,10 @@ type classReconciler struct {
 	client  client.Client
 	live    client.Reader // for the same reason as that of the reconciler
 	classes *classStore
-	events  events.EventRecorder
+	events  *recorder
 }
 
-func addClasses(mgr ctrl.Manager, classes *classStore) error {
+func addClasses(mgr ctrl.Manager, classes *classStore, events *recorder) error {
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named("connectorclass").
 		For(&v1alpha1.ConnectorClass{}).
@@ -37,7 +36,7 @@ func addClasses(mgr ctrl.Manager, classes *classStore) error {
 			client:  mgr.GetClient(),
 			live:    mgr.GetAPIReader(),
 			classes: classes,
-			events:  mgr.GetEventRecorder(fieldOwner),
+			events:  events,
 		})
 	if err != nil {
 		return fmt.Errorf("adding the controller of ConnectorClasses: %w", err)
@@ -80,7 +79,7 @@ func (r *classReconciler) Reconcile(ctx context.Context, request reconcile.Reque
 		if !found.ready() {
 			kind = corev1.EventTypeWarning
 		}
-		r.events.Eventf(&class, nil, kind, after.Reason, "Validate", "%s", after.Message)
+		r.events.tell(ctx, &class, kind, after.Reason, "Validate", after.Message)
 		log.FromContext(ctx).Info("ConnectorClass changed", "ready", after.Status, "reason", after.Reason, "message", after.Message)
 	}
 	return reconcile.Result{}, nil

@@ -1,6 +1,8 @@
 package controller
 
 import (
+	"context"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -22,37 +24,23 @@ const (
 	eventTokenExpiring     = "TokenExpiring"
 )
 
-// tell emits an event about a Connector. It names the object without its
-// resourceVersion, so that the API server keeps one event with a count where the
-// same happens again and again.
-func (r *reconciler) tell(c *v1alpha1.Connector, kind, reason, message string) {
-	regarding := &corev1.ObjectReference{
-		APIVersion: v1alpha1.GroupVersion.String(),
-		Kind:       "Connector",
-		Namespace:  c.Namespace,
-		Name:       c.Name,
-		UID:        c.UID,
-	}
-	r.events.Eventf(regarding, nil, kind, reason, actionCheck, "%s", message)
-}
-
 // tellChanges emits events of what is otherwise in the new status than in the one
 // before, which is that of the API server: a restart of the controller changes
 // nothing.
-func (r *reconciler) tellChanges(c *v1alpha1.Connector, status *v1alpha1.ConnectorStatus) {
+func (r *reconciler) tellChanges(ctx context.Context, c *v1alpha1.Connector, status *v1alpha1.ConnectorStatus) {
 	before := statusOf(c.Status.Conditions, v1alpha1.ConditionReady)
 	ready := meta.FindStatusCondition(status.Conditions, string(v1alpha1.ConditionReady))
 	if ready.Status != before {
 		switch ready.Status {
 		case metav1.ConditionTrue:
-			r.tell(c, corev1.EventTypeNormal, eventReady, ready.Message)
+			r.events.tell(ctx, c, corev1.EventTypeNormal, eventReady, actionCheck, ready.Message)
 		case metav1.ConditionFalse:
-			r.tell(c, corev1.EventTypeWarning, ready.Reason, ready.Message)
+			r.events.tell(ctx, c, corev1.EventTypeWarning, ready.Reason, actionCheck, ready.Message)
 		case metav1.ConditionUnknown: // it is being found out
 		}
 	}
 	if expiring := reasonOf(status.Conditions); expiring == v1alpha1.ReasonExpiring && expiring != reasonOf(c.Status.Conditions) {
-		r.tell(c, corev1.EventTypeWarning, eventTokenExpiring,
+		r.events.tell(ctx, c, corev1.EventTypeWarning, eventTokenExpiring, actionCheck,
 			meta.FindStatusCondition(status.Conditions, string(v1alpha1.ConditionTokenExpiryReady)).Message)
 	}
 }
