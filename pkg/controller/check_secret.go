@@ -17,17 +17,35 @@ import (
 // authSecret is what is held of a Secret that Connectors authenticate with.
 type authSecret struct {
 	kind string
-	data map[string][]byte
+	// values are its data. As a map they would take twice the memory.
+	values []secretValue
 	// ca are the certificates beside the token, nil if there are none.
 	ca *authorities
 }
 
+type secretValue struct {
+	key   string
+	value []byte
+}
+
+// data is the data as of the Secret. The values are shared.
+func (s *authSecret) data() map[string][]byte {
+	data := make(map[string][]byte, len(s.values))
+	for _, v := range s.values {
+		data[v.key] = v.value
+	}
+	return data
+}
+
 // keepAuth takes what is held out of a Secret.
 func (p *authorityPool) keepAuth(secret *corev1.Secret) authSecret {
-	kept := authSecret{kind: string(secret.Type), data: secret.Data}
-	if text := secret.Data[connector.SecretKeyCA]; len(text) > 0 {
-		kept.ca = p.parse(text)
-		kept.data[connector.SecretKeyCA] = kept.ca.text // shared
+	kept := authSecret{kind: shared(string(secret.Type)), values: make([]secretValue, 0, len(secret.Data))}
+	for key, value := range secret.Data {
+		if key == connector.SecretKeyCA && len(value) > 0 {
+			kept.ca = p.parse(value)
+			value = kept.ca.text // shared
+		}
+		kept.values = append(kept.values, secretValue{shared(key), value})
 	}
 	return kept
 }
@@ -73,16 +91,17 @@ func (r *reconciler) checkSecret(ctx context.Context, e *evaluation) (finding, e
 			ref.Name, secret.kind, e.authType.SecretType), nil
 	}
 	e.tokenSecretCA = secret.ca
+	data := secret.data()
 	for _, key := range requiredKeys(e.authType, secret.kind) {
-		if _, ok := secret.data[key]; !ok {
+		if _, ok := data[key]; !ok {
 			return bad(v1alpha1.ReasonSecretKeyMissing, "Secret %q has no key %q; put the %s there", ref.Name, key, whatIsIn(key)), nil
 		}
-		if len(secret.data[key]) == 0 && key != connector.SecretKeyToken {
+		if len(data[key]) == 0 && key != connector.SecretKeyToken {
 			return bad(v1alpha1.ReasonSecretKeyMissing, "key %q of Secret %q is empty; put the value there", key, ref.Name), nil
 		}
 	}
 	if carriesToken(e.authType, secret.kind) {
-		token, err := connector.ParseToken(secret.data[connector.SecretKeyToken])
+		token, err := connector.ParseToken(data[connector.SecretKeyToken])
 		if err != nil {
 			return bad(v1alpha1.ReasonSecretKeyMissing, "key %q of Secret %q is %v; put the bare token there",
 				connector.SecretKeyToken, ref.Name, err), nil
@@ -94,7 +113,7 @@ func (r *reconciler) checkSecret(ctx context.Context, e *evaluation) (finding, e
 		}
 		e.token = token
 	}
-	e.secret = secret.data
+	e.secret = data
 	return good(v1alpha1.ReasonResolved, "Secret %q has what is needed", ref.Name), nil
 }
 

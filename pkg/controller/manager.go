@@ -5,7 +5,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -69,23 +68,37 @@ func withoutHistory(object any) (any, error) {
 		accessor.SetAnnotations(nil)
 	}
 	if c, ok := object.(*v1alpha1.Connector); ok {
-		shareTexts(c.Status.Conditions)
+		shareTexts(c)
 	}
 	return object, nil
 }
 
-// shareTexts lets all Connectors share the texts of their conditions, which are few
-// and half of what there is of a Connector.
-func shareTexts(conditions []metav1.Condition) {
-	share := func(s *string) { *s = unique.Make(*s).Value() }
-	for i := range conditions {
-		c := &conditions[i]
-		share(&c.Type)
-		share((*string)(&c.Status))
-		share(&c.Reason)
-		share(&c.Message)
+// shareTexts lets all Connectors share the texts that many of them have: those of
+// their conditions are half of what there is of a Connector.
+func shareTexts(c *v1alpha1.Connector) {
+	share := func(texts ...*string) {
+		for _, text := range texts {
+			*text = shared(*text)
+		}
+	}
+	share(&c.Kind, &c.APIVersion, &c.Namespace, &c.Spec.ConnectorClassName, &c.Spec.Address)
+	if auth := c.Spec.Auth; auth != nil {
+		share(&auth.Name)
+	}
+	for i := range c.Status.Conditions {
+		condition := &c.Status.Conditions[i]
+		share(&condition.Type, (*string)(&condition.Status), &condition.Reason, &condition.Message)
+	}
+	if target := c.Status.Target; target != nil {
+		share(&target.Version)
+	}
+	if proxy := c.Status.Proxy; proxy != nil && proxy.HTTPAddress != nil {
+		share(&proxy.HTTPAddress.URL)
 	}
 }
+
+// shared is a text that is in memory once, however many have it.
+func shared(text string) string { return unique.Make(text).Value() }
 
 // onlyIdentity takes everything off the metadata of a Secret but which one it is,
 // and which version. The annotations most of all: kubectl apply leaves the data of
