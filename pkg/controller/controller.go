@@ -10,6 +10,7 @@ import (
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -81,7 +82,10 @@ func Add(ctx context.Context, mgr ctrl.Manager, options Options) error {
 		For(&v1alpha1.Connector{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		// Nor does what is said of a class in its status: its spec is what counts.
 		Watches(&v1alpha1.ConnectorClass{}, onChange(lookUp.ofClass), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		WatchesMetadata(secrets, onChange(lookUp.ofGlobalCA)).
+		WatchesMetadata(secrets, onChange(func(ctx context.Context, _ client.Object) concerned {
+			r.globalCAs.change()
+			return lookUp.all(ctx)
+		})).
 		WatchesRawSource(r.looks.source()).
 		WatchesRawSource(probes.source()).
 		WithOptions(controller.Options{

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -27,12 +26,10 @@ type globalCAs struct {
 	systemNamespace string
 
 	mu sync.Mutex
-	// read is what was read of each Secret, by its name, and of is all of it as of
-	// versions.
-	read     map[string]readCA
-	versions string
-	of       caSecret
-	// complete says that all of them could be read.
+	// read is what was read of each Secret, by its name, and of is all of it.
+	read map[string]readCA
+	of   caSecret
+	// complete says that all of them could be read, and none has changed since.
 	complete bool
 }
 
@@ -52,8 +49,20 @@ func globalCASecrets(systemNamespace string) cache.ByObject {
 	}
 }
 
+// change notes that one of the Secrets has changed.
+func (g *globalCAs) change() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.complete = false
+}
+
 // get reads the Secrets again only if one of them has changed.
 func (g *globalCAs) get(ctx context.Context) (caSecret, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.complete {
+		return g.of, nil
+	}
 	list := &metav1.PartialObjectMetadataList{}
 	list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("SecretList"))
 	err := g.metadata.List(ctx, list, client.InNamespace(g.systemNamespace), client.UnsafeDisableDeepCopy)
@@ -61,16 +70,6 @@ func (g *globalCAs) get(ctx context.Context) (caSecret, error) {
 		return caSecret{}, fmt.Errorf("listing the Secrets with certificates for every Connector: %w", err)
 	}
 	slices.SortFunc(list.Items, func(a, b metav1.PartialObjectMetadata) int { return cmp.Compare(a.Name, b.Name) })
-	var versions strings.Builder
-	for i := range list.Items {
-		fmt.Fprintf(&versions, "%s %s\n", list.Items[i].Name, list.Items[i].ResourceVersion)
-	}
-
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.complete && g.versions == versions.String() {
-		return g.of, nil
-	}
 	complete := true
 	var all caSecret
 	var parts []*authorities
@@ -96,7 +95,7 @@ func (g *globalCAs) get(ctx context.Context) (caSecret, error) {
 		}
 	}
 	all.ca = g.pool.join(parts...)
-	g.read, g.versions, g.of, g.complete = read, versions.String(), all, complete
+	g.read, g.of, g.complete = read, all, complete
 	return all, nil
 }
 

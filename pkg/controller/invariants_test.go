@@ -85,14 +85,17 @@ func (i *invariants) watch(next http.RoundTripper) http.RoundTripper {
 		if i.down.Load() {
 			return nil, errDown
 		}
+		// Consumers have a writer of their own, which says nothing about Ready.
+		isStatus := r.Method == http.MethodPatch && strings.Contains(r.URL.Path, "/connectors/") && strings.HasSuffix(r.URL.Path, "/status") &&
+			r.URL.Query().Get("fieldManager") == "connector-controller"
+		if isStatus {
+			r.Header.Set("Accept", "application/json") // all of it, and not the metadata only
+		}
 		response, err := next.RoundTrip(r)
 		if err == nil && r.URL.Query().Get("watch") == "true" {
 			response.Body = stream{response.Body, i, strings.HasSuffix(r.URL.Path, "/connectors")}
 		}
-		// Consumers have a writer of their own, which says nothing about Ready.
-		isStatus := strings.Contains(r.URL.Path, "/connectors/") && strings.HasSuffix(r.URL.Path, "/status") &&
-			r.URL.Query().Get("fieldManager") == "connector-controller"
-		if err != nil || r.Method != http.MethodPatch || !isStatus || response.StatusCode >= 300 {
+		if err != nil || !isStatus || response.StatusCode >= 300 {
 			return response, err
 		}
 		written, err := io.ReadAll(response.Body)

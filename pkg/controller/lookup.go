@@ -80,9 +80,9 @@ func (l lookUp) ofClass(ctx context.Context, class client.Object) concerned {
 	return concerned{now: requestsFor(l.list(ctx, client.MatchingFields{indexClass: class.GetName()}))}
 }
 
-// ofGlobalCA finds all. Those that fail for want of one come first; the others would
-// fill the queue for a minute.
-func (l lookUp) ofGlobalCA(ctx context.Context, _ client.Object) concerned {
+// all finds all, as a certificate for every Connector concerns them. Those that fail
+// for want of one come first; the others would fill the queue for a minute.
+func (l lookUp) all(ctx context.Context) concerned {
 	var waiting, others []v1alpha1.Connector
 	for _, c := range l.list(ctx) {
 		liveness := meta.FindStatusCondition(c.Status.Conditions, string(v1alpha1.ConditionLivenessReady))

@@ -2,17 +2,17 @@ package controller
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"hash/fnv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -88,25 +88,26 @@ func (e *evaluation) condition(kind v1alpha1.ConditionType, f finding) metav1.Co
 // harmless is a message without what the target may have put into it: it was sent
 // the Secret, and there is room in the names of a certificate.
 func (e *evaluation) harmless(message string) string {
-	hide := func(secret string) {
-		if len(secret) >= len("password") {
-			message = strings.ReplaceAll(message, secret, "…")
+	hide := func(secret []byte) {
+		// A token is mostly longer than all that is said.
+		if len(secret) >= len("password") && len(secret) <= len(message) {
+			message = strings.ReplaceAll(message, string(secret), "…")
 		}
 	}
 	for key, secret := range e.secret {
 		if key != corev1.ServiceAccountNamespaceKey { // the Connector's own
-			hide(string(secret))
+			hide(secret)
 		}
 	}
-	hide(e.sealing)
+	hide([]byte(e.sealing))
 	return abbreviate(message)
 }
 
 // abbreviate keeps what others wrote from filling the status.
 func abbreviate(s string) string {
 	const most = 300
-	if runes := []rune(s); len(runes) > most {
-		return string(runes[:most]) + "…"
+	if utf8.RuneCountInString(s) > most {
+		return string([]rune(s)[:most]) + "…"
 	}
 	return s
 }
@@ -121,21 +122,28 @@ func (r *reconciler) writeStatus(ctx context.Context, c *v1alpha1.Connector, sta
 	if isWritten(&c.Status, &status) && c.Status.LastProbeTime.Equal(status.LastProbeTime) {
 		return false, nil
 	}
-	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&status)
+	// The answer is not of interest but for the version.
+	answer := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: c.Namespace, Name: c.Name}}
+	answer.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Connector"))
+	patch, err := json.Marshal(map[string]any{
+		"apiVersion": answer.APIVersion,
+		"kind":       answer.Kind,
+		"metadata": map[string]any{
+			"namespace":       c.Namespace,
+			"name":            c.Name,
+			"uid":             c.UID, // not that of one that was created anew under the name
+			"resourceVersion": c.ResourceVersion,
+		},
+		"status": status,
+	})
 	if err != nil {
 		return false, fmt.Errorf("converting the status: %w", err)
 	}
-	object := &unstructured.Unstructured{Object: map[string]any{"status": content}}
-	object.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Connector"))
-	object.SetNamespace(c.Namespace)
-	object.SetName(c.Name)
-	object.SetUID(c.UID) // not that of one that was created anew under the name
-	object.SetResourceVersion(c.ResourceVersion)
-	if err := r.client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(object), client.ForceOwnership); err != nil {
+	if err := r.client.Status().Patch(ctx, answer, client.RawPatch(types.ApplyPatchType, patch), client.ForceOwnership); err != nil {
 		return false, fmt.Errorf("writing the status: %w", err)
 	}
 	key := types.NamespacedName{Namespace: c.Namespace, Name: c.Name}
-	r.memory.change(key, func(remembered *remembered) { remembered.written = object.GetResourceVersion() })
+	r.memory.change(key, func(remembered *remembered) { remembered.written = answer.ResourceVersion })
 
 	before := meta.FindStatusCondition(c.Status.Conditions, string(v1alpha1.ConditionReady))
 	after := &status.Conditions[0]
