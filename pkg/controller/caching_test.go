@@ -35,6 +35,25 @@ func TestSecretIsReadOnce(t *testing.T) {
 	require.Equal(t, trust, f.invariants.reads(f.namespace, ca.Name))
 }
 
+// One that does not exist is not asked for with each look, and found when it comes.
+func TestMissingSecretIsAskedForOnce(t *testing.T) {
+	f, server := newFixture(t, eager), newFlaky(t)
+	f.pointAt(server.Server)
+	f.connector.Spec.CACertSecretRef = &corev1.ObjectReference{Name: "missing"}
+	f.create(f.secret, f.connector)
+	f.await(later, ready, isFalse(v1alpha1.ConditionCACertReady, v1alpha1.ReasonSecretNotFound, ""))
+	asked := f.invariants.reads(f.namespace, "missing")
+	require.LessOrEqual(t, asked, 2, "the API server's cache, and what is behind it")
+	server.awaitProbes(t, 5)
+	require.Equal(t, asked, f.invariants.reads(f.namespace, "missing"))
+
+	f.create(&corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: "missing"},
+		Data:       map[string][]byte{connector.SecretKeyCA: caOf(server.Server)},
+	})
+	f.await(later, isTrue(v1alpha1.ConditionCACertReady, v1alpha1.ReasonValid))
+}
+
 // Data of Secrets that no Connector names is not read, and not held any more when
 // the last one that named it is gone.
 func TestSecretIsHeldWhileItIsNamed(t *testing.T) {

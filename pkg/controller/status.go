@@ -88,18 +88,18 @@ func (e *evaluation) condition(kind v1alpha1.ConditionType, f finding) metav1.Co
 // harmless is a message without what the target may have put into it: it was sent
 // the Secret, and there is room in the names of a certificate.
 func (e *evaluation) harmless(message string) string {
-	hide := func(secret []byte) {
-		// A token is mostly longer than all that is said.
-		if len(secret) >= len("password") && len(secret) <= len(message) {
-			message = strings.ReplaceAll(message, string(secret), "…")
+	hide := func(secret string) {
+		if len(secret) >= len("password") {
+			message = strings.ReplaceAll(message, secret, "…")
 		}
 	}
 	for key, secret := range e.secret {
-		if key != corev1.ServiceAccountNamespaceKey { // the Connector's own
-			hide(secret)
+		// A token is mostly longer than all that is said. That key is the Connector's own.
+		if len(secret) <= len(message) && key != corev1.ServiceAccountNamespaceKey {
+			hide(string(secret))
 		}
 	}
-	hide([]byte(e.sealing))
+	hide(e.sealing)
 	return abbreviate(message)
 }
 
