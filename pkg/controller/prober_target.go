@@ -187,21 +187,26 @@ func textOf(err error) string {
 }
 
 // version is the version of an API server that has accepted a Secret. It is asked
-// as often as the server is probed, and is what it was if that fails.
+// as often as the server is probed, and is what it was if that fails. One run asks
+// for all, with its own Secret: if it ends before the answer, another one asks.
 func (p *prober) version(ctx context.Context, t *target, in inputs) string {
 	p.mu.Lock()
-	f := t.version
-	if f != nil && (f.underway() || time.Since(f.finished) <= p.reuse(nil)) {
+	for t.version.underway() {
+		f := t.version
 		p.mu.Unlock()
 		select {
 		case <-f.done:
-			return f.version
 		case <-ctx.Done():
 			return ""
 		}
+		p.mu.Lock()
 	}
-	before := f
-	f = &flight{done: make(chan struct{})}
+	before := t.version
+	if before != nil && time.Since(before.finished) <= p.reuse(nil) {
+		p.mu.Unlock()
+		return before.version
+	}
+	f := &flight{done: make(chan struct{})}
 	t.version = f
 	p.mu.Unlock()
 
@@ -221,7 +226,7 @@ func (p *prober) version(ctx context.Context, t *target, in inputs) string {
 	f.version, f.finished = version, time.Now()
 	close(f.done)
 	if ctx.Err() != nil {
-		t.version = before // whoever is next asks anew
+		t.version = before // whoever waits or is next asks anew
 	}
 	return version
 }

@@ -294,6 +294,36 @@ func TestVersionIsKept(t *testing.T) {
 	require.Equal(t, outcome{user: "jane"}, p.await(1, p.inputs(mute, "token")))
 }
 
+// Who waits for a version that another Connector asks for gets it, even if the other
+// goes away meanwhile.
+func TestVersionOutlivesWhoAsks(t *testing.T) {
+	var s *server
+	arrived := make(chan struct{})
+	s = serveProbes(t, func(_ http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasSuffix(r.URL.Path, "/version") || s.version.Load() != 1 {
+			return false
+		}
+		close(arrived)
+		<-r.Context().Done()
+		return true
+	})
+	p := startProber(t, never, ProbeOptions{Options: probe.Options{Timeout: time.Minute}})
+	_, ok := p.ask(t.Context(), key(0), p.inputs(s, "token"), false)
+	require.False(t, ok)
+	<-arrived
+	const n = 5
+	for i := range n {
+		_, ok := p.ask(t.Context(), key(i+1), p.inputs(s, "token"), false)
+		require.False(t, ok)
+	}
+	require.Eventually(t, func() bool { return s.auth.Load() == n+1 }, waiting, time.Millisecond)
+	p.forget(key(0))
+	for i := range n {
+		require.Equal(t, "v1.36.3", p.await(i+1, p.inputs(s, "token")).version)
+	}
+	require.EqualValues(t, 2, s.version.Load(), "one of them asks for all")
+}
+
 // The last Connector of a target takes all that is known of it along.
 func TestForget(t *testing.T) {
 	s, p := serveProbes(t, nil), startProber(t, never, ProbeOptions{})
