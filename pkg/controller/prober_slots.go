@@ -6,9 +6,9 @@ import "context"
 // say.
 const DefaultMaxProbes = 64
 
-// slots bound the probes that are in flight. Those of targets that were slow the
-// last time, or were not asked yet, take half of them at most, so that whatever is
-// slow waits for its like and not the others for it.
+// slots bound the probes that are in flight. Those of targets that are slow, or were
+// not asked yet, take half of them at most, so that whatever is slow waits for its
+// like and not the others for it.
 type slots struct {
 	all, slow chan struct{}
 	// perTarget is how many auth probes one target gets at once.

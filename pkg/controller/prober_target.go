@@ -21,21 +21,35 @@ type target struct {
 	// changes counts how often its answer was another than before.
 	changes int
 	version *flight
-	// pace is how the last request went.
-	pace pace
+	pace    pace
 	// connections are closed if nobody uses them for a while.
 	connections *probe.Target
 	used        time.Time
 }
 
-// pace is how long a target takes.
-type pace int
+// pace is how long a target takes to answer, longer than a reconcile waits or not.
+type pace struct {
+	// quick says that it answered in time, and was not late twice in a row since: one
+	// late answer is a pause of the target, or a lost packet.
+	quick bool
+	// late is when the first of the late answers in a row came, zero if the last one
+	// was none.
+	late time.Time
+}
 
-const (
-	unproven pace = iota // nothing was asked yet
-	quick
-	slow // longer than a reconcile waits
-)
+func (p *pace) note(asked, answered time.Time) {
+	switch {
+	case answered.Sub(asked) <= patience:
+		*p = pace{quick: true}
+	case p.late.IsZero():
+		p.late = answered
+	case asked.After(p.late): // not one of those that were asked during the same pause
+		p.quick = false
+	}
+}
+
+// slow is false if nothing was asked yet, too.
+func (p *pace) slow() bool { return !p.quick && !p.late.IsZero() }
 
 // flight is a request whose answer is for all Connectors of a target. What is below
 // done belongs to prober.mu until that is closed.
@@ -89,7 +103,7 @@ func (t *target) close() {
 // patience is how long a reconcile waits for an answer of this target: not at all
 // if others have waited in vain.
 func (t *target) patience() time.Duration {
-	if t.pace == slow || t.liveness.underway() && time.Since(t.liveness.started) > patience {
+	if t.pace.slow() || t.liveness.underway() && time.Since(t.liveness.started) > patience {
 		return 0
 	}
 	return patience
@@ -238,7 +252,7 @@ func (p *prober) request(ctx context.Context, t *target, in inputs, kind string,
 		places = append(places, t.places)
 	}
 	p.mu.Lock()
-	if t.pace != quick {
+	if !t.pace.quick {
 		places = append(places, p.slots.slow)
 	}
 	p.mu.Unlock()
@@ -254,13 +268,11 @@ func (p *prober) request(ctx context.Context, t *target, in inputs, kind string,
 	}
 	start := time.Now()
 	err = do(ctx, target)
-	took := time.Since(start)
+	end := time.Now()
 	if ctx.Err() == nil {
-		p.metrics.observe(kind, took, err)
+		p.metrics.observe(kind, end.Sub(start), err)
 		p.mu.Lock()
-		if t.pace = quick; took > patience {
-			t.pace = slow
-		}
+		t.pace.note(start, end)
 		p.mu.Unlock()
 	}
 	return err

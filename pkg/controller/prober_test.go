@@ -267,8 +267,41 @@ func TestPatience(t *testing.T) {
 	require.Zero(t, target.patience())
 	target.liveness.finished = time.Now()
 	require.Equal(t, patience, target.patience())
-	target.pace = slow
+	target.pace = pace{late: time.Now()}
 	require.Zero(t, target.patience())
+}
+
+// A target is slow if it was so twice in a row, or the first time that it was asked.
+func TestPace(t *testing.T) {
+	type answer struct{ asked, took time.Duration }
+	const short, long, later = patience / 2, 2 * patience, time.Minute
+	for name, test := range map[string]struct {
+		answers     []answer
+		quick, slow bool
+	}{
+		"unproven":                {},
+		"quick":                   {[]answer{{0, short}}, true, false},
+		"slow at first":           {[]answer{{0, long}}, false, true},
+		"a pause":                 {[]answer{{0, short}, {later, long}}, true, false},
+		"a pause that two saw":    {[]answer{{0, short}, {later, long}, {later + short, long}}, true, false},
+		"two pauses":              {[]answer{{0, short}, {later, long}, {2 * later, short}, {3 * later, long}}, true, false},
+		"it became slow":          {[]answer{{0, short}, {later, long}, {2 * later, long}}, false, true},
+		"it stays slow":           {[]answer{{0, short}, {later, long}, {2 * later, long}, {3 * later, long}}, false, true},
+		"it became quick":         {[]answer{{0, short}, {later, long}, {2 * later, long}, {3 * later, short}}, true, false},
+		"quick after slow":        {[]answer{{0, long}, {later, short}}, true, false},
+		"as long as one may wait": {[]answer{{0, patience}}, true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			epoch := time.Now()
+			var target target
+			for _, a := range test.answers {
+				target.pace.note(epoch.Add(a.asked), epoch.Add(a.asked+a.took))
+			}
+			require.Equal(t, test.quick, target.pace.quick)
+			require.Equal(t, test.slow, target.pace.slow())
+			require.Equal(t, test.slow, target.patience() == 0)
+		})
+	}
 }
 
 // The version is what it was if it cannot be learnt anew, and is none of a target
