@@ -31,7 +31,8 @@ var pauses = []time.Duration{300 * time.Millisecond, time.Second}
 type ProbeOptions struct {
 	probe.Options
 	// Max is how many probes are in flight at once, DefaultMaxProbes if it is zero.
-	// One target gets an eighth of them, those that are slow get half in all.
+	// One target gets an eighth of them, those that are slow get half in all, and one
+	// namespace gets half of that half.
 	Max int
 }
 
@@ -243,7 +244,7 @@ func (p *prober) begin(ctx context.Context, key types.NamespacedName, in inputs,
 	}
 	p.running.Go(func() {
 		defer cancel()
-		result, changes := p.probe(ctx, r.target, in, tries, wasReady || tries > 1)
+		result, changes := p.probe(ctx, key.Namespace, r.target, in, tries, wasReady || tries > 1)
 		p.end(ctx, key, r, result, changes)
 	})
 	return r
@@ -283,17 +284,17 @@ func (p *prober) forget(key types.NamespacedName) {
 // is alive is tried again if patient, even where what is asked has changed: a new CA
 // for every Connector is no reason to show a lost packet. The number is that of the
 // target's changes that the outcome knows of.
-func (p *prober) probe(ctx context.Context, t *target, in inputs, tries int, patient bool) (outcome, int) {
+func (p *prober) probe(ctx context.Context, namespace string, t *target, in inputs, tries int, patient bool) (outcome, int) {
 	var since time.Time
 	for try := 0; ; try++ {
-		changes, err := p.alive(ctx, t, in, since, patient)
+		changes, err := p.alive(ctx, namespace, t, in, since, patient)
 		switch {
 		case err != nil: // it was tried again already, for all Connectors of the target
 			return outcome{liveness: err}, changes
 		case in.auth == nil:
 			return outcome{auth: in.authError}, changes
 		}
-		result := p.accepts(ctx, t, in)
+		result := p.accepts(ctx, namespace, t, in)
 		if result.ok() || try+1 >= tries {
 			return result, changes
 		}
@@ -309,9 +310,10 @@ func (p *prober) probe(ctx context.Context, t *target, in inputs, tries int, pat
 }
 
 // accepts asks whether the target accepts the Secret.
-func (p *prober) accepts(ctx context.Context, t *target, in inputs) outcome {
+func (p *prober) accepts(ctx context.Context, namespace string, t *target, in inputs) outcome {
 	var account probe.Account
-	err := p.request(ctx, t, in, authProbe, func(ctx context.Context, target *probe.Target) (err error) {
+	c := &claim{target: t, kind: authProbe, pace: &t.paces.auth, namespaces: []string{namespace}}
+	err := p.request(ctx, c, in, func(ctx context.Context, target *probe.Target) (err error) {
 		account, err = target.Accepts(ctx, in.auth)
 		return err
 	})
@@ -322,7 +324,7 @@ func (p *prober) accepts(ctx context.Context, t *target, in inputs) outcome {
 	}
 	result := outcome{auth: err, user: account.User}
 	if account.Kubernetes {
-		result.version = p.version(ctx, t, in)
+		result.version = p.version(ctx, namespace, t, in)
 	}
 	return result
 }

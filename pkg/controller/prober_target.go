@@ -14,14 +14,16 @@ import (
 type target struct {
 	fingerprint fingerprint
 	members     map[types.NamespacedName]struct{}
-	// places are those of its auth probes.
-	places chan struct{}
+	// auths is how many auth probes are in flight.
+	auths int
 	// liveness is the last liveness probe or the one that is under way.
 	liveness *flight
 	// changes counts how often its answer was another than before.
 	changes int
 	version *flight
-	pace    pace
+	// paces are apart for each kind of request, because a target may answer the one
+	// and keep silent at the other.
+	paces struct{ liveness, auth, version pace }
 	// connections are closed if nobody uses them for a while.
 	connections *probe.Target
 	used        time.Time
@@ -56,6 +58,8 @@ func (p *pace) slow() bool { return !p.quick && !p.late.IsZero() }
 type flight struct {
 	started time.Time
 	cancel  context.CancelFunc
+	// claim is nil once there is an answer.
+	claim *claim
 
 	done     chan struct{}
 	finished time.Time
@@ -72,7 +76,6 @@ func (p *prober) join(key types.NamespacedName, fingerprint fingerprint) *target
 		t = &target{
 			fingerprint: fingerprint,
 			members:     make(map[types.NamespacedName]struct{}),
-			places:      make(chan struct{}, p.slots.perTarget),
 		}
 		p.targets[fingerprint] = t
 	}
@@ -103,7 +106,8 @@ func (t *target) close() {
 // patience is how long a reconcile waits for an answer of this target: not at all
 // if others have waited in vain.
 func (t *target) patience() time.Duration {
-	if t.pace.slow() || t.liveness.underway() && time.Since(t.liveness.started) > patience {
+	if t.paces.liveness.slow() || t.paces.auth.slow() || t.paces.version.slow() ||
+		t.liveness.underway() && time.Since(t.liveness.started) > patience {
 		return 0
 	}
 	return patience
@@ -112,14 +116,16 @@ func (t *target) patience() time.Duration {
 // alive is the answer of the target to the liveness probe: the last one, if it is
 // new enough and was asked for after since. patient says that the first probe is
 // worth a second try. The number is that of the changes that the answer knows of.
-func (p *prober) alive(ctx context.Context, t *target, in inputs, since time.Time, patient bool) (changes int, err error) {
+func (p *prober) alive(ctx context.Context, namespace string, t *target, in inputs, since time.Time, patient bool) (changes int, err error) {
 	if in.liveness == nil {
 		return 0, nil
 	}
 	p.mu.Lock()
 	f := t.liveness
 	if f == nil || !f.underway() && (time.Since(f.finished) > p.reuse(f.err) || f.started.Before(since)) {
-		f = p.launch(ctx, t, in, patient)
+		f = p.launch(ctx, namespace, t, in, patient)
+	} else if f.underway() {
+		p.slots.want(f.claim, namespace)
 	}
 	p.mu.Unlock()
 	select {
@@ -143,14 +149,15 @@ func (p *prober) reuse(err error) time.Duration {
 
 // launch starts a liveness probe, with p.mu held. It outlives the run that starts
 // it, because others wait for it too.
-func (p *prober) launch(ctx context.Context, t *target, in inputs, patient bool) *flight {
+func (p *prober) launch(ctx context.Context, namespace string, t *target, in inputs, patient bool) *flight {
 	before := t.liveness
 	tries := 1
 	if before == nil && patient || before != nil && before.err == nil {
 		tries += len(pauses)
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	f := &flight{started: time.Now(), cancel: cancel, done: make(chan struct{})}
+	c := &claim{target: t, kind: livenessProbe, pace: &t.paces.liveness, namespaces: []string{namespace}}
+	f := &flight{started: time.Now(), cancel: cancel, claim: c, done: make(chan struct{})}
 	t.liveness = f
 	if p.stopped || len(t.members) == 0 {
 		cancel()
@@ -159,7 +166,7 @@ func (p *prober) launch(ctx context.Context, t *target, in inputs, patient bool)
 		defer cancel()
 		var err error
 		for try := range tries {
-			err = p.request(ctx, t, in, livenessProbe, func(ctx context.Context, target *probe.Target) error {
+			err = p.request(ctx, c, in, func(ctx context.Context, target *probe.Target) error {
 				return target.Alive(ctx, in.liveness)
 			})
 			if err == nil || try+1 == tries {
@@ -180,7 +187,7 @@ func (p *prober) launch(ctx context.Context, t *target, in inputs, patient bool)
 func (p *prober) land(t *target, f, before *flight, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	f.err, f.finished = err, time.Now()
+	f.err, f.finished, f.claim = err, time.Now(), nil
 	close(f.done)
 	if before == nil || textOf(before.err) == textOf(err) {
 		return
@@ -203,10 +210,11 @@ func textOf(err error) string {
 // version is the version of an API server that has accepted a Secret. It is asked
 // as often as the server is probed, and is what it was if that fails. One run asks
 // for all, with its own Secret: if it ends before the answer, another one asks.
-func (p *prober) version(ctx context.Context, t *target, in inputs) string {
+func (p *prober) version(ctx context.Context, namespace string, t *target, in inputs) string {
 	p.mu.Lock()
 	for t.version.underway() {
 		f := t.version
+		p.slots.want(f.claim, namespace)
 		p.mu.Unlock()
 		select {
 		case <-f.done:
@@ -220,24 +228,23 @@ func (p *prober) version(ctx context.Context, t *target, in inputs) string {
 		p.mu.Unlock()
 		return before.version
 	}
-	f := &flight{done: make(chan struct{})}
+	c := &claim{target: t, pace: &t.paces.version, namespaces: []string{namespace}}
+	f := &flight{claim: c, done: make(chan struct{})}
 	t.version = f
 	p.mu.Unlock()
 
 	version := ""
-	if release, ok := take(ctx, p.slots.all); ok {
-		if target, err := p.open(t, in); err == nil {
-			version = target.Version(ctx, in.auth)
-		}
-		release()
-	}
+	_ = p.request(ctx, c, in, func(ctx context.Context, target *probe.Target) error {
+		version = target.Version(ctx, in.auth)
+		return nil
+	}) // without an answer the version is what it was
 
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if version == "" && before != nil {
 		version = before.version
 	}
-	f.version, f.finished = version, time.Now()
+	f.version, f.finished, f.claim = version, time.Now(), nil
 	close(f.done)
 	if ctx.Err() != nil {
 		t.version = before // whoever waits or is next asks anew
@@ -245,24 +252,14 @@ func (p *prober) version(ctx context.Context, t *target, in inputs) string {
 	return version
 }
 
-// request does one request of a probe when it is its turn, and measures it.
-func (p *prober) request(ctx context.Context, t *target, in inputs, kind string, do func(context.Context, *probe.Target) error) error {
-	var places []chan struct{}
-	if kind == authProbe {
-		places = append(places, t.places)
-	}
-	p.mu.Lock()
-	if !t.pace.quick {
-		places = append(places, p.slots.slow)
-	}
-	p.mu.Unlock()
-	release, ok := take(ctx, append(places, p.slots.all)...)
-	if !ok {
+// request does one request when it is its turn, and measures it.
+func (p *prober) request(ctx context.Context, c *claim, in inputs, do func(context.Context, *probe.Target) error) error {
+	if !p.take(ctx, c) {
 		return ctx.Err()
 	}
-	defer release()
+	defer p.give(c)
 
-	target, err := p.open(t, in)
+	target, err := p.open(c.target, in)
 	if err != nil {
 		return err
 	}
@@ -270,9 +267,11 @@ func (p *prober) request(ctx context.Context, t *target, in inputs, kind string,
 	err = do(ctx, target)
 	end := time.Now()
 	if ctx.Err() == nil {
-		p.metrics.observe(kind, end.Sub(start), err)
+		if c.kind != "" {
+			p.metrics.observe(c.kind, end.Sub(start), err)
+		}
 		p.mu.Lock()
-		t.pace.note(start, end)
+		c.pace.note(start, end)
 		p.mu.Unlock()
 	}
 	return err

@@ -138,10 +138,15 @@ func key(name any) types.NamespacedName {
 // await asks until there is an outcome.
 func (p *probing) await(name any, in inputs) outcome {
 	p.t.Helper()
+	return p.awaitFor(key(name), in)
+}
+
+func (p *probing) awaitFor(key types.NamespacedName, in inputs) outcome {
+	p.t.Helper()
 	var result outcome
 	require.Eventually(p.t, func() bool {
 		var ok bool
-		result, ok = p.ask(p.t.Context(), key(name), in, false)
+		result, ok = p.ask(p.t.Context(), key, in, false)
 		return ok
 	}, waiting, time.Millisecond)
 	return result
@@ -222,41 +227,6 @@ func boolToInt(b bool) int {
 	return 0
 }
 
-// Targets that hang fill the places of those that are slow, and no others.
-func TestSlowTargetsDoNotDelayOthers(t *testing.T) {
-	over := make(chan struct{})
-	hang := func(_ http.ResponseWriter, r *http.Request) bool {
-		select {
-		case <-over:
-		case <-r.Context().Done():
-		}
-		return true
-	}
-	hangAtAuth := func(w http.ResponseWriter, r *http.Request) bool {
-		return r.Method == http.MethodPost && hang(w, r)
-	}
-	s, p := serveProbes(t, nil), startProber(t, time.Nanosecond, ProbeOptions{Max: 4, Options: probe.Options{Timeout: time.Minute}})
-	require.True(t, p.await("quick", p.inputs(s, "token")).ok())
-	slow := serveProbes(t, hangAtAuth)
-	hanging := []*server{slow, serveProbes(t, hang), serveProbes(t, hang), serveProbes(t, hang)}
-	for i, h := range hanging {
-		for j := range 3 {
-			_, ok := p.ask(t.Context(), key(fmt.Sprint(i, j)), p.inputs(h, "token"), false)
-			require.False(t, ok)
-		}
-	}
-	for range 3 {
-		require.True(t, p.await("quick", p.inputs(s, "token")).ok())
-	}
-	require.EqualValues(t, 1, slow.auth.Load(), "a target gets an eighth of the places, but one")
-	asked := int64(0)
-	for _, h := range hanging[1:] {
-		asked += h.liveness.Load()
-	}
-	require.LessOrEqual(t, asked, int64(2))
-	close(over)
-}
-
 // A reconcile waits for a target once, and not at all if it hangs for others already.
 func TestPatience(t *testing.T) {
 	target := &target{}
@@ -267,7 +237,7 @@ func TestPatience(t *testing.T) {
 	require.Zero(t, target.patience())
 	target.liveness.finished = time.Now()
 	require.Equal(t, patience, target.patience())
-	target.pace = pace{late: time.Now()}
+	target.paces.auth = pace{late: time.Now()}
 	require.Zero(t, target.patience())
 }
 
@@ -295,10 +265,10 @@ func TestPace(t *testing.T) {
 			epoch := time.Now()
 			var target target
 			for _, a := range test.answers {
-				target.pace.note(epoch.Add(a.asked), epoch.Add(a.asked+a.took))
+				target.paces.auth.note(epoch.Add(a.asked), epoch.Add(a.asked+a.took))
 			}
-			require.Equal(t, test.quick, target.pace.quick)
-			require.Equal(t, test.slow, target.pace.slow())
+			require.Equal(t, test.quick, target.paces.auth.quick)
+			require.Equal(t, test.slow, target.paces.auth.slow())
 			require.Equal(t, test.slow, target.patience() == 0)
 		})
 	}
