@@ -58,7 +58,7 @@ func TestCompile(t *testing.T) {
 		"CEL variable":    {"{path: /, response: {cel: 'statusCode == 200'}}", []problem{{"response.cel", "undeclared reference to 'statusCode'", false}}},
 		"CEL type":        {"{path: /, response: {cel: 'response.statusCode'}}", []problem{{"response.cel", "is not true or false but int", false}}},
 		"CEL mismatch":    {"{path: /, response: {cel: 'response.statusCode == \"200\"'}}", []problem{{"response.cel", "no matching overload", false}}},
-		"CEL expression":  {"{path: /, response: {cel: 'response.bodyString.matches(\"(\")'}}", []problem{{"response.cel", "invalid matches argument", false}}},
+		"CEL expression":  {"{path: /, response: {cel: 'response.bodyString.matches(\"(\")'}}", []problem{{"response.cel", "line 1:29: the pattern of matches is none: error parsing regexp: missing closing )", false}}},
 		"CEL long":        {"{path: /, response: {cel: '" + strings.Repeat("true && ", 600) + "true'}}", []problem{{"response.cel", "is longer than 4096 bytes", false}}},
 		"CEL dynamic":     {"{path: /, response: {cel: 'response.body.ok'}}", nil},
 		"CEL nested deep": {"{path: /, response: {cel: '[1].all(a, [1].all(b, [1].all(c, [1].all(d, true))))'}}", []problem{{"response.cel", "comprehension exceeds nesting limit", false}}},
