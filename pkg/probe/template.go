@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-	texttemplate "text/template"
 	"text/template/parse"
+
+	// text/template, but for calls of methods, which make the linker keep all methods
+	// of all types of the Kubernetes libraries: 10 MB.
+	texttemplate "github.com/DataDog/datadog-agent/pkg/template/text"
 )
 
 // template is a Go template of a class. It may be used by several goroutines.
