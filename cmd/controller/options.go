@@ -50,7 +50,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	setup.LogLevelFlag(flags, &o.logLevel)
 	flags.DurationVar(&o.probePeriod, "probe-period", controller.DefaultSchedule().Ready, "how often the target of a Connector that is ready is probed; of one that is not, more often")
 	flags.DurationVar(&o.probes.Timeout, "probe-timeout", probe.DefaultTimeout, "how long one request of a probe may take, from the connection to the end of the answer")
-	flags.IntVar(&o.probes.Max, "max-probes", controller.DefaultMaxProbes, "how many probes are in flight at once; one target gets an eighth of them, those that are slow get half in all")
+	flags.IntVar(&o.probes.Max, "max-probes", controller.DefaultMaxProbes, "how many probes are in flight at once; one target gets an eighth of them, those that are slow get half in all, and of that half one namespace gets half")
 	flags.BoolVar(&o.probes.ProxyFromEnvironment, "probe-proxy-from-environment", false, "probe by the proxy that HTTPS_PROXY names, except for what NO_PROXY names; the TLS goes through it from end to end")
 	if err := settings.Parse(flags, args, stderr, "Checks Connectors and says in their status whether they work."); err != nil {
 		return options{}, err

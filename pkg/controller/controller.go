@@ -51,7 +51,8 @@ func Add(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	if err := addIndex(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
-	probes, err := newProber(options)
+	looks := &looks{}
+	probes, err := newProber(options, looks.at)
 	if err != nil {
 		return err
 	}
@@ -68,7 +69,7 @@ func Add(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	if err := addClassCounter(mgr, options.Schedule.Classes); err != nil {
 		return err
 	}
-	r := newReconciler(known, mgr.GetAPIReader(), mgr.GetClient(), options)
+	r := newReconciler(known, mgr.GetAPIReader(), mgr.GetClient(), looks.at, options)
 	known.secrets.Handle(r.authSecrets)
 	known.secrets.Handle(r.caSecrets)
 	known.configMaps.Handle(&r.connections)
@@ -86,8 +87,7 @@ func Add(ctx context.Context, mgr ctrl.Manager, options Options) error {
 			r.globalCAs.change()
 			return lookUp.all(ctx)
 		})).
-		WatchesRawSource(r.looks.source()).
-		WatchesRawSource(probes.source()).
+		WatchesRawSource(looks.source()).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: concurrentReconciles,
 			// All come back soon after the API server does, however long it was away.

@@ -9,7 +9,8 @@
 // In steady state it asks the API server for nothing. Connectors come from the
 // cache; a status is applied to the version that was looked at, and a look waits
 // until the cache has what was written last, so that a cache that is behind makes
-// for no second write and hides no change back. Secrets are cached as names and
-// labels; the data of those that Connectors name, tokens included, is held for as
-// long as they do (secrets.go). ConfigMaps are cached as a hash.
+// for no second write and hides no change back. Secrets and ConfigMaps are followed
+// and not cached (cache.go): the data of Secrets that Connectors name, tokens
+// included, is held for as long as they do (secrets.go), and of each ConfigMap a hash
+// (connections.go).
 package controller

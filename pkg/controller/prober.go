@@ -9,10 +9,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
-	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/kube-connector/kube-connector/pkg/connector"
 	"github.com/kube-connector/kube-connector/pkg/probe"
@@ -93,6 +90,8 @@ type prober struct {
 	schedule Schedule
 	slots    slots
 	metrics  *probeMetrics
+	// look calls for a look at a Connector about which something was found out.
+	look func(types.NamespacedName)
 	// waiting bounds the reconciles that wait for an outcome at once.
 	waiting chan struct{}
 
@@ -100,7 +99,6 @@ type prober struct {
 
 	mu      sync.Mutex
 	stopped bool
-	queue   workqueue.TypedRateLimitingInterface[reconcile.Request]
 	runs    map[types.NamespacedName]*run
 	targets map[fingerprint]*target
 	swept   time.Time
@@ -124,7 +122,7 @@ type run struct {
 	void bool
 }
 
-func newProber(options Options) (*prober, error) {
+func newProber(options Options, look func(types.NamespacedName)) (*prober, error) {
 	counts, err := newProbeMetrics(metrics.Registry)
 	if err != nil {
 		return nil, err
@@ -133,6 +131,7 @@ func newProber(options Options) (*prober, error) {
 		options:  options,
 		schedule: options.Schedule,
 		slots:    newSlots(options.Probes.Max),
+		look:     look,
 		waiting:  make(chan struct{}, concurrentReconciles*3/4),
 		metrics:  counts,
 		runs:     make(map[types.NamespacedName]*run),
@@ -154,16 +153,6 @@ func (p *prober) Start(ctx context.Context) error {
 	p.mu.Unlock()
 	p.running.Wait()
 	return nil
-}
-
-// source gives the prober the queue of the controller.
-func (p *prober) source() source.Source {
-	return source.Func(func(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.queue = queue
-		return nil
-	})
 }
 
 // ask returns the outcome of a probe with these inputs, of one that is new
@@ -258,14 +247,7 @@ func (p *prober) end(ctx context.Context, key types.NamespacedName, r *run, resu
 	r.cancel = func() {} // so that what ctx holds can go
 	close(r.done)
 	if p.runs[key] == r && r.awaited {
-		p.requeue(key)
-	}
-}
-
-// requeue calls for a reconcile, with p.mu held.
-func (p *prober) requeue(key types.NamespacedName) {
-	if p.queue != nil && !p.stopped {
-		p.queue.Add(reconcile.Request{NamespacedName: key})
+		p.look(key)
 	}
 }
 

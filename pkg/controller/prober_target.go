@@ -195,7 +195,7 @@ func (p *prober) land(t *target, f, before *flight, err error) {
 	t.changes++
 	for key := range t.members {
 		if r := p.runs[key]; r != nil && !r.finished.IsZero() {
-			p.requeue(key)
+			p.look(key)
 		}
 	}
 }

@@ -45,10 +45,11 @@ type probing struct {
 // startProber starts a prober. What it finds out is good for as long as reuse.
 func startProber(t *testing.T, reuse time.Duration, options ProbeOptions) *probing {
 	t.Helper()
+	queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[reconcile.Request]())
 	p, err := newProber(Options{
 		Schedule: Schedule{Ready: reuse, Failing: reuse, FailingFor: reuse, Failed: reuse},
 		Probes:   options,
-	})
+	}, func(key types.NamespacedName) { queue.Add(reconcile.Request{NamespacedName: key}) })
 	require.NoError(t, err)
 	var class v1alpha1.ConnectorClass
 	content, err := os.ReadFile("classes/k8s.yaml")
@@ -56,11 +57,9 @@ func startProber(t *testing.T, reuse time.Duration, options ProbeOptions) *probi
 	require.NoError(t, yaml.UnmarshalStrict(content, &class))
 	compiled, err := probe.Compile(&class.Spec)
 	require.NoError(t, err)
-	queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[reconcile.Request]())
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- p.Start(ctx) }()
-	p.queue = queue
 	stopped := false
 	stop := func() {
 		if stopped {

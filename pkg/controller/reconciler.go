@@ -32,7 +32,6 @@ type reconciler struct {
 
 	classes *classStore
 
-	looks       looks
 	connections connections
 	authorities *authorityPool
 	authSecrets *secretStore[authSecret]
@@ -43,19 +42,18 @@ type reconciler struct {
 
 // newReconciler needs a cache besides the client, which would read metadata of
 // Secrets past it.
-func newReconciler(cached, live client.Reader, writer client.Client, options Options) *reconciler {
+func newReconciler(cached, live client.Reader, writer client.Client, look func(types.NamespacedName), options Options) *reconciler {
 	pool := &authorityPool{}
-	r := &reconciler{
+	return &reconciler{
 		client:      writer,
 		live:        live,
+		connections: connections{look: look},
 		authorities: pool,
+		authSecrets: newSecretStore(live, look, pool.keepAuth),
+		caSecrets:   newSecretStore(live, look, pool.keepCA),
 		globalCAs:   &globalCAs{metadata: cached, live: live, pool: pool, systemNamespace: options.SystemNamespace},
 		options:     options,
 	}
-	r.connections.look = r.looks.at
-	r.authSecrets = newSecretStore(live, r.looks.at, pool.keepAuth)
-	r.caSecrets = newSecretStore(live, r.looks.at, pool.keepCA)
-	return r
 }
 
 // Reconcile looks at one Connector, writes what it finds into the status, and
