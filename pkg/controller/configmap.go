@@ -27,27 +27,27 @@ var errForeignConfigMap = errors.New("the ConfigMap belongs to somebody else")
 // A certificate that is no longer named goes from the ConfigMap at once, so that
 // deleting a CA ends the trust in it in running Pods too.
 func (r *reconciler) writeConnection(ctx context.Context, e *evaluation) error {
-	desired := connectionOf(e)
-	key := client.ObjectKeyFromObject(desired)
-	switch there, ok := r.connections.of(client.ObjectKeyFromObject(e.connector)); {
+	desired, key := connectionOf(e), client.ObjectKeyFromObject(e.connector)
+	switch there, ok := r.connections.of(key); {
 	case !ok:
-		err := r.client.Create(ctx, desired)
+		err := r.connections.write(key, desired, func() error { return r.client.Create(ctx, desired) })
 		if !apierrors.IsAlreadyExists(err) {
-			return r.wroteConnection(e.connector, desired, err)
+			return err
 		}
 	case there == digestOf(desired):
 		return nil
 	}
 	// Only hashes are known, and only of those with our label.
 	var existing corev1.ConfigMap
-	if err := r.live.Get(ctx, key, &existing); err != nil {
-		return fmt.Errorf("reading ConfigMap %q: %w", key.Name, err)
+	if err := r.live.Get(ctx, client.ObjectKeyFromObject(desired), &existing); err != nil {
+		return fmt.Errorf("reading ConfigMap %q: %w", desired.Name, err)
 	}
 	if !isOurs(&existing, e.connector) {
 		return errForeignConfigMap
 	}
 	if digestOf(&existing) == digestOf(desired) {
-		return r.wroteConnection(e.connector, &existing, nil)
+		r.connections.found(key, &existing)
+		return nil
 	}
 	// What others put into it goes: a ca.crt of somebody else would be trusted by
 	// the sidecars.
@@ -59,16 +59,7 @@ func (r *reconciler) writeConnection(ctx context.Context, e *evaluation) error {
 	existing.OwnerReferences = append(slices.DeleteFunc(existing.OwnerReferences, func(owner metav1.OwnerReference) bool {
 		return owner.Controller != nil && *owner.Controller
 	}), desired.OwnerReferences...)
-	return r.wroteConnection(e.connector, &existing, r.client.Update(ctx, &existing))
-}
-
-// wroteConnection remembers what was written, if it was.
-func (r *reconciler) wroteConnection(c *v1alpha1.Connector, configMap *corev1.ConfigMap, err error) error {
-	if err != nil {
-		return fmt.Errorf("writing ConfigMap %q: %w", configMap.Name, err)
-	}
-	r.connections.wrote(client.ObjectKeyFromObject(c), configMap)
-	return nil
+	return r.connections.write(key, &existing, func() error { return r.client.Update(ctx, &existing) })
 }
 
 // connectionOf is the ConfigMap as it should be.

@@ -61,11 +61,40 @@ func (c *connections) of(connector types.NamespacedName) (digest, bool) {
 	return known.digest, ok
 }
 
-// wrote notes what is there now by our own doing, which needs no second look.
-func (c *connections) wrote(connector types.NamespacedName, configMap *corev1.ConfigMap) {
+// found notes what is there.
+func (c *connections) found(connector types.NamespacedName, configMap *corev1.ConfigMap) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.note(connector, configMap)
+}
+
+// write notes what is about to be there by our own doing and does it: we may hear of
+// it before there is an answer, and it needs no second look. If it fails, there still
+// is what was there before.
+func (c *connections) write(connector types.NamespacedName, configMap *corev1.ConfigMap, do func() error) error {
+	c.mu.Lock()
+	if c.known == nil {
+		c.known = make(map[types.NamespacedName]connection)
+	}
+	before, ok := c.known[connector]
+	expected := connection{before.version, digestOf(configMap)}
+	c.known[connector] = expected
+	c.mu.Unlock()
+
+	if err := do(); err != nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		switch {
+		case c.known[connector] != expected: // something else has happened
+		case ok:
+			c.known[connector] = before
+		default:
+			delete(c.known, connector)
+		}
+		return fmt.Errorf("writing ConfigMap %q: %w", configMap.Name, err)
+	}
+	c.found(connector, configMap)
+	return nil
 }
 
 // note notes a version of a ConfigMap unless a newer one is known, and reports
