@@ -19,6 +19,8 @@ type authSecret struct {
 	kind string
 	// values are its data. As a map they would take twice the memory.
 	values []secretValue
+	// lifetime is that of the token.
+	lifetime connector.Lifetime
 	// ca are the certificates beside the token, nil if there are none.
 	ca *authorities
 }
@@ -46,6 +48,9 @@ func (p *authorityPool) keepAuth(secret *corev1.Secret) authSecret {
 			value = kept.ca.text // shared
 		}
 		kept.values = append(kept.values, secretValue{shared(key), value})
+	}
+	if token, err := connector.ParseToken(secret.Data[connector.SecretKeyToken]); err == nil {
+		kept.lifetime = connector.TokenLifetime(token)
 	}
 	return kept
 }
@@ -106,7 +111,7 @@ func (r *reconciler) checkSecret(ctx context.Context, e *evaluation) (finding, e
 			return bad(v1alpha1.ReasonSecretKeyMissing, "key %q of Secret %q is %v; put the bare token there",
 				connector.SecretKeyToken, ref.Name, err), nil
 		}
-		e.sealing, e.lifetime = token, connector.TokenLifetime(token)
+		e.sealing, e.lifetime = token, secret.lifetime
 		if hasExpired(e.lifetime, e.now) {
 			return bad(v1alpha1.ReasonTokenExpired, "the token in Secret %q ended on %s; put a new one under its key %q",
 				ref.Name, day(e.lifetime.Expires), connector.SecretKeyToken), nil

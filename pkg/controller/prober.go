@@ -56,7 +56,8 @@ func (in inputs) target() fingerprint {
 		hash.Write(certificate.Raw)
 	}
 	if in.liveness != nil {
-		fmt.Fprintf(hash, "%x", in.liveness.Fingerprint())
+		question := in.liveness.Fingerprint()
+		hash.Write(question[:])
 	}
 	return fingerprint(hash.Sum(nil))
 }
@@ -64,9 +65,13 @@ func (in inputs) target() fingerprint {
 // of tells the inputs of Connectors of one target apart.
 func (in inputs) of(target fingerprint) fingerprint {
 	hash := sha256.New()
-	fmt.Fprintf(hash, "%x %v", target, in.authError)
+	hash.Write(target[:])
+	if in.authError != nil {
+		fmt.Fprintf(hash, "%q", in.authError.Error())
+	}
 	if in.auth != nil {
-		fmt.Fprintf(hash, "%x", in.auth.Fingerprint())
+		question := in.auth.Fingerprint()
+		hash.Write(question[:])
 	}
 	return fingerprint(hash.Sum(nil))
 }

@@ -159,7 +159,10 @@ func (q *Question) Fingerprint() [sha256.Size]byte {
 	hash := sha256.New()
 	fmt.Fprintf(hash, "%q %q %q", q.method, q.url.String(), q.expect.source)
 	for _, name := range slices.Sorted(maps.Keys(q.header)) {
-		fmt.Fprintf(hash, " %q %q", name, q.header[name])
+		for _, value := range q.header[name] {
+			fmt.Fprintf(hash, " %q %d ", name, len(value))
+			hash.Write([]byte(value))
+		}
 	}
 	return [sha256.Size]byte(hash.Sum(nil))
 }
