@@ -103,7 +103,7 @@ type window struct {
 
 func (w *window) listWatch() *cache.ListWatch {
 	options := func(raw metav1.ListOptions) *client.ListOptions {
-		return &client.ListOptions{Namespace: w.namespace, LabelSelector: w.kind.Selector, Raw: &raw}
+		return &client.ListOptions{Namespace: w.namespace, LabelSelector: w.kind.Selector, Limit: raw.Limit, Continue: raw.Continue, Raw: &raw}
 	}
 	return &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, raw metav1.ListOptions) (runtime.Object, error) {

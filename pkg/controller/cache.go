@@ -53,6 +53,8 @@ func newCache(config *rest.Config, options cache.Options) (cache.Cache, error) {
 func (c *followingCache) Start(ctx context.Context) error {
 	var running sync.WaitGroup
 	defer running.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	running.Go(func() { c.secrets.Start(ctx) })
 	running.Go(func() { c.configMaps.Start(ctx) })
 	return c.Cache.Start(ctx)

@@ -61,13 +61,6 @@ func (c *connections) of(connector types.NamespacedName) (digest, bool) {
 	return known.digest, ok
 }
 
-// found notes what is there.
-func (c *connections) found(connector types.NamespacedName, configMap *corev1.ConfigMap) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.note(connector, configMap)
-}
-
 // write notes what is about to be there by our own doing and does it: we may hear of
 // it before there is an answer, and it needs no second look. If it fails, there still
 // is what was there before.
@@ -93,7 +86,11 @@ func (c *connections) write(connector types.NamespacedName, configMap *corev1.Co
 		}
 		return fmt.Errorf("writing ConfigMap %q: %w", configMap.Name, err)
 	}
-	c.found(connector, configMap)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.known[connector]; ok { // or it is gone again, and a look was called for
+		c.note(connector, configMap)
+	}
 	return nil
 }
 
@@ -148,6 +145,11 @@ func (c *connections) All(namespace string, configMaps []client.Object, _ string
 	}
 	for key, was := range before {
 		if c.known[key].digest != was.digest {
+			c.look(key)
+		}
+	}
+	for key := range c.known {
+		if _, ok := before[key]; !ok {
 			c.look(key)
 		}
 	}

@@ -68,6 +68,7 @@ func TestConnections(t *testing.T) {
 		"heard of before the answer":      {[]func(*connections){write(seen(configMap("2", "ours")))}, 0, ours},
 		"changed after the answer":        {[]func(*connections){write(), seen(configMap("3", "theirs"))}, 1, theirs},
 		"changed before the answer":       {[]func(*connections){write(seen(configMap("3", "theirs")))}, 1, theirs},
+		"deleted before the answer":       {[]func(*connections){write(seen(configMap("2", "ours")), gone(configMap("3", "ours")))}, 1, none},
 		"touched":                         {[]func(*connections){write(), seen(configMap("3", "ours"))}, 0, ours},
 		"an older version comes late":     {[]func(*connections){write(), seen(configMap("1", "theirs"))}, 0, ours},
 		"deleted":                         {[]func(*connections){write(), gone(configMap("3", "ours"))}, 1, none},
@@ -79,6 +80,7 @@ func TestConnections(t *testing.T) {
 		"listed as it is":                 {[]func(*connections){write(), all(configMap("2", "ours"))}, 0, ours},
 		"listed, changed meanwhile":       {[]func(*connections){write(), all(configMap("4", "theirs"))}, 1, theirs},
 		"listed, deleted meanwhile":       {[]func(*connections){write(), all(other)}, 1, none},
+		"listed, made meanwhile":          {[]func(*connections){all(configMap("4", "theirs"))}, 1, theirs},
 		"a backup was restored":           {[]func(*connections){write(), all(configMap("1", "theirs")), seen(configMap("2", "ours"))}, 2, ours},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -102,11 +102,11 @@ func (g *globalCAs) get(ctx context.Context) (caSecret, error) {
 // secret reads one Secret, unless this version of it was read before. It is false
 // if there is none any more.
 func (g *globalCAs) secret(ctx context.Context, metadata *metav1.PartialObjectMetadata) (read readCA, there bool, err error) {
-	if read = g.read[metadata.Name]; read.version != "" && !isOlder(read.version, metadata.ResourceVersion) {
+	if read = g.read[metadata.Name]; read.version == metadata.ResourceVersion {
 		return read, true, nil
 	}
 	var secret corev1.Secret
-	err = g.live.Get(ctx, client.ObjectKeyFromObject(metadata), &secret, notOlderThan(metadata.ResourceVersion))
+	err = readSecret(ctx, g.live, client.ObjectKeyFromObject(metadata), metadata.ResourceVersion, &secret)
 	if apierrors.IsNotFound(err) {
 		return readCA{}, false, nil
 	}

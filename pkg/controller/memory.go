@@ -3,6 +3,7 @@ package controller
 import (
 	"crypto/sha256"
 	"sync"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -14,8 +15,9 @@ type memory struct {
 }
 
 type remembered struct {
-	// written is the resourceVersion that our last write of the status made.
+	// written is the resourceVersion that our last write of the status made, at a time.
 	written string
+	at      time.Time
 	// token is a hash of the last token of the Connector with this uid, zero if there
 	// was none so far.
 	token [sha256.Size]byte
@@ -41,14 +43,18 @@ func (m *memory) forget(key types.NamespacedName) {
 	delete(m.connectors, key)
 }
 
+// longestBehind is how long a cache can be behind. After a backup of the API server
+// was restored, its versions are older than what was written before, and stay so.
+const longestBehind = time.Minute
+
 // isBehind reports whether what the cache has of a Connector is older than what
 // we wrote last. To look at it then could take a change back for no change, or
 // write again what is written.
 func (m *memory) isBehind(key types.NamespacedName, cached string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	written := m.connectors[key].written
-	return written != "" && isOlder(cached, written)
+	r := m.connectors[key]
+	return r.written != "" && isOlder(cached, r.written) && time.Since(r.at) < longestBehind
 }
 
 // rotated remembers the token and reports whether it is another one than before.

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -21,6 +22,8 @@ import (
 const (
 	// toldLately is how many events are remembered, to count those that come again.
 	toldLately = 1000
+	// longestNote is what the API server allows, in bytes.
+	longestNote = 1024
 	// tellFor is how long a look may be held up by an event.
 	tellFor = 2 * time.Second
 )
@@ -88,6 +91,7 @@ func (r *recorder) create(ctx context.Context, about client.Object, event *event
 	}
 	apiVersion, kind := gvk.ToAPIVersionAndKind()
 	event.ObjectMeta = metav1.ObjectMeta{Namespace: namespaceOf(about), GenerateName: about.GetName() + "-"}
+	event.Note = strings.ToValidUTF8(event.Note[:min(len(event.Note), longestNote)], "")
 	event.EventTime = metav1.NowMicro()
 	event.ReportingController, event.ReportingInstance = reporter, r.instance
 	event.Regarding = corev1.ObjectReference{

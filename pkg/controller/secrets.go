@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -13,6 +14,10 @@ import (
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
+
+// cachePatience is how long to wait for an API server whose own cache is behind. It
+// would by itself make us wait three seconds, and try ten times.
+const cachePatience = 2 * time.Second
 
 // secretStore holds what is needed of the Secrets that Connectors name, and nothing
 // of others. It is told which versions there are of all Secrets, and reads one from
@@ -73,28 +78,29 @@ func (s *secretStore[T]) get(ctx context.Context, user types.NamespacedName, nam
 		return held.value, held.there, nil
 	}
 	var secret corev1.Secret
-	err = s.live.Get(ctx, key, &secret, notOlderThan(since))
-	if apierrors.IsNotFound(err) {
-		// The cache of the API server may be behind, as when Secret and Connector are
-		// applied together.
-		err = s.live.Get(ctx, key, &secret)
-	}
+	err = readSecret(ctx, s.live, key, since, &secret)
 	switch {
 	case apierrors.IsNotFound(err):
-		s.hold(key, usedSecret[T]{version: since})
-		return value, false, nil
+		held = s.hold(key, user, usedSecret[T]{version: since})
 	case err != nil:
 		return value, false, fmt.Errorf("reading Secret %q: %w", name, err)
+	default:
+		held = s.hold(key, user, usedSecret[T]{version: secret.ResourceVersion, there: true, value: s.keep(&secret)})
 	}
-	value = s.keep(&secret)
-	s.hold(key, usedSecret[T]{version: secret.ResourceVersion, there: true, value: value})
-	return value, true, nil
+	return held.value, held.there, nil
 }
 
-// notOlderThan lets the API server answer from its own cache, which costs it far
-// less, if that is not behind what was seen.
-func notOlderThan(version string) *client.GetOptions {
-	return &client.GetOptions{Raw: &metav1.GetOptions{ResourceVersion: version}}
+// readSecret lets the API server answer from its own cache, which costs it far less,
+// if that is not older than a version. If it is for long, or has no such Secret, which
+// may have been applied just now, what counts is what the API server has stored.
+func readSecret(ctx context.Context, live client.Reader, key types.NamespacedName, since string, secret *corev1.Secret) error {
+	cached, cancel := context.WithTimeout(ctx, cachePatience)
+	defer cancel()
+	err := live.Get(cached, key, secret, &client.GetOptions{Raw: &metav1.GetOptions{ResourceVersion: since}})
+	if apierrors.IsNotFound(err) || err != nil && cached.Err() != nil {
+		return live.Get(ctx, key, secret)
+	}
+	return err
 }
 
 // use notes that user uses a Secret, and returns what is held of it and the newest
@@ -113,14 +119,29 @@ func (s *secretStore[T]) use(user, key types.NamespacedName) (held usedSecret[T]
 	return *s.secrets[key], s.versions[s.followed(key.Namespace)]
 }
 
-// hold holds what was read of a Secret, if it is still used and nothing newer is
-// held already.
-func (s *secretStore[T]) hold(key types.NamespacedName, read usedSecret[T]) {
+// hold holds what was read of a Secret for a user, and returns it, or what is held
+// already if that is newer. Others that have read an older one are told, unless they
+// were told of this one.
+func (s *secretStore[T]) hold(key, user types.NamespacedName, read usedSecret[T]) usedSecret[T] {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if u := s.secrets[key]; u != nil && (u.version == "" || isOlder(u.version, read.version)) {
-		u.version, u.there, u.value = read.version, read.there, read.value
+	u := s.secrets[key]
+	if u == nil {
+		return read
 	}
+	if u.version != "" && !isOlder(u.version, read.version) {
+		return *u
+	}
+	news := u.version != "" && isOlder(u.newest, read.version)
+	u.version, u.there, u.value = read.version, read.there, read.value
+	if news {
+		for _, name := range u.users {
+			if name != user.Name {
+				s.look(types.NamespacedName{Namespace: key.Namespace, Name: name})
+			}
+		}
+	}
+	return *u
 }
 
 // forget notes that a Connector uses no Secret.
@@ -176,11 +197,15 @@ func (s *secretStore[T]) All(namespace string, secrets []client.Object, version 
 			continue
 		}
 		newest, exists := there[key]
-		if u.there == exists && (!exists || u.version == newest) {
-			continue
+		same := u.isCurrent() && u.there == exists && (!exists || u.version == newest)
+		if !exists {
+			newest = version
 		}
-		u.version, u.newest = "", newest
-		s.tell(key, u)
+		u.version, u.newest = newest, newest
+		if !same {
+			u.version = ""
+			s.tell(key, u)
+		}
 	}
 }
 

@@ -143,7 +143,7 @@ func (r *reconciler) writeStatus(ctx context.Context, c *v1alpha1.Connector, sta
 		return false, fmt.Errorf("writing the status: %w", err)
 	}
 	key := types.NamespacedName{Namespace: c.Namespace, Name: c.Name}
-	r.memory.change(key, func(remembered *remembered) { remembered.written = answer.ResourceVersion })
+	r.memory.change(key, func(remembered *remembered) { remembered.written, remembered.at = answer.ResourceVersion, time.Now() })
 
 	before := meta.FindStatusCondition(c.Status.Conditions, string(v1alpha1.ConditionReady))
 	after := &status.Conditions[0]
