@@ -20,42 +20,42 @@ const answered = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nreal"
 // closings are what a server that is restarted, or that wants to see its connections
 // go elsewhere, does with a request on a connection that was kept. With HTTP/1.1 that
 // is what GOAWAY is with HTTP/2.
-var closings = map[string]func(*tls.Conn){
-	"closes":            func(*tls.Conn) {},
-	"closes as TLS has": func(conn *tls.Conn) { conn.Close() },
-	"resets":            func(conn *tls.Conn) { conn.NetConn().(*net.TCPConn).SetLinger(0) },
-	"half an answer":    func(conn *tls.Conn) { io.WriteString(conn, "HTTP/1.1 200 OK\r\nCont") },
-	"an interim answer": func(conn *tls.Conn) { io.WriteString(conn, "HTTP/1.1 103 Early Hints\r\n\r\n") },
-	"says that it will": func(conn *tls.Conn) {
-		io.WriteString(conn, strings.Replace(answered, "OK\r\n", "OK\r\nConnection: close\r\n", 1))
+var closings = map[string]func(conn *tls.Conn, answer string){
+	"closes":            func(*tls.Conn, string) {},
+	"closes as TLS has": func(conn *tls.Conn, _ string) { conn.Close() },
+	"resets":            func(conn *tls.Conn, _ string) { conn.NetConn().(*net.TCPConn).SetLinger(0) },
+	"half an answer":    func(conn *tls.Conn, _ string) { io.WriteString(conn, "HTTP/1.1 200 OK\r\nCont") },
+	"an interim answer": func(conn *tls.Conn, _ string) { io.WriteString(conn, "HTTP/1.1 103 Early Hints\r\n\r\n") },
+	"says that it will": func(conn *tls.Conn, answer string) {
+		io.WriteString(conn, strings.Replace(answer, "OK\r\n", "OK\r\nConnection: close\r\n", 1))
 		io.Copy(io.Discard, conn) // and lets the other side begin
 	},
-	"speaks HTTP/1.0": func(conn *tls.Conn) { io.WriteString(conn, strings.Replace(answered, "/1.1", "/1.0", 1)) },
-	"ends the answer by that": func(conn *tls.Conn) {
-		io.WriteString(conn, strings.Replace(answered, "Content-Length: 4\r\n", "", 1))
+	"speaks HTTP/1.0": func(conn *tls.Conn, answer string) { io.WriteString(conn, strings.Replace(answer, "/1.1", "/1.0", 1)) },
+	"ends the answer by that": func(conn *tls.Conn, answer string) {
+		io.WriteString(conn, strings.Replace(answer, "Content-Length: 4\r\n", "", 1))
 	},
 }
 
 // newClosingOrigin answers, but for its second request.
-func newClosingOrigin(t *testing.T, closing func(*tls.Conn)) (o *rawOrigin, requests *atomic.Int32) {
+func newClosingOrigin(t *testing.T, closing func(*tls.Conn, string)) (o *rawOrigin, requests *atomic.Int32) {
 	t.Helper()
 	requests = &atomic.Int32{}
 	return newRawOrigin(t, func(conn *tls.Conn, r *bufio.Reader) {
 		for {
 			req, err := http.ReadRequest(r)
-			if err != nil {
+			if err != nil || req.URL.Path != "/a" { // of another test, whose server had the port before
 				return
 			}
 			if _, err := io.Copy(io.Discard, req.Body); err != nil {
 				return
 			}
-			if requests.Add(1) == 2 {
-				closing(conn)
-				return
-			}
 			answer := answered
-			if req.Method == http.MethodHead {
+			if req.Method == http.MethodHead { // what nobody asks for would be an answer to the next
 				answer = strings.TrimSuffix(answer, "real")
+			}
+			if requests.Add(1) == 2 {
+				closing(conn, answer)
+				return
 			}
 			if _, err := io.WriteString(conn, answer); err != nil {
 				return
