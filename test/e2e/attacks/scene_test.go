@@ -160,7 +160,7 @@ func (s *scene) connect(t *testing.T, name, address string) {
 	t.Helper()
 	c := bed.ConnectorObject(s.namespace, address)
 	c.Name = name
-	bed.Create(t, bed.Home, c)
+	s.create(t, c)
 }
 
 // connectTo makes another Connector with the Secret of the scene's, to a server of
@@ -174,11 +174,18 @@ func (s *scene) connectTo(t *testing.T, name string, server *bed.Trap) {
 	bed.Create(t, bed.Home, ca)
 	c := bed.ConnectorObject(s.namespace, server.Address)
 	c.Name, c.Spec.CACertSecretRef.Name = name, ca.Name
+	s.create(t, c)
+}
+
+// create creates a Connector and waits for its ConfigMap: to Pods that start before it
+// is there the kubelet brings it a minute or two later.
+func (s *scene) create(t *testing.T, c *v1alpha1.Connector) {
+	t.Helper()
 	bed.Create(t, bed.Home, c)
 	bed.Eventually(t, func() bool {
-		key := client.ObjectKey{Namespace: s.namespace, Name: v1alpha1.ConnectionConfigMapName(name)}
+		key := client.ObjectKey{Namespace: s.namespace, Name: v1alpha1.ConnectionConfigMapName(c.Name)}
 		return bed.Home.Get(t.Context(), key, &corev1.ConfigMap{}) == nil
-	}, "the ConfigMap of Connector %s is not there", name)
+	}, "the ConfigMap of Connector %s is not there", c.Name)
 }
 
 // rejected checks that the sidecar answers a request with an error, and not because
