@@ -48,8 +48,10 @@ var _ = declare(attack{
 		assert.Empty(t, impostor.Received(), "the impostor was sent a request")
 		s.reads(t, pod, sidecar)
 		point(ip)
+		var seen struct{ output string }
 		bed.Eventually(t, func() bool {
-			return strings.Contains(s.shell(t, pod, "app", "kubectl auth whoami"), s.account)
-		}, "the real server is not found again")
+			seen.output = s.shell(t, pod, "app", "kubectl auth whoami")
+			return strings.Contains(seen.output, s.account)
+		}, "the real server is not found again, but %v", &seen)
 	},
 })
