@@ -33,6 +33,9 @@ func sniff(args []string) error {
 	wait.Go(func() {
 		listen(socket, func(frame []byte) bool {
 			_, _ = os.Stdout.Write(frame)
+			if len(frame) > 0 {
+				return true // there may be more that went over it before the end
+			}
 			select {
 			case <-done:
 				return false
