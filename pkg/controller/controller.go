@@ -62,7 +62,11 @@ func Add(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	if err := mgr.Add(classInstaller{client: mgr.GetClient()}); err != nil {
 		return fmt.Errorf("adding the installer of classes: %w", err)
 	}
-	classes, events := &classStore{}, newRecorder(mgr.GetClient())
+	events := newRecorder(mgr.GetClient())
+	if err := mgr.Add(events); err != nil {
+		return fmt.Errorf("adding the recorder of events: %w", err)
+	}
+	classes := &classStore{}
 	if err := addClasses(mgr, classes, events); err != nil {
 		return err
 	}

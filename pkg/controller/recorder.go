@@ -1,11 +1,14 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -22,18 +25,40 @@ import (
 const (
 	// toldLately is how many events are remembered, to count those that come again.
 	toldLately = 1000
+	// mostWaiting is how many events may wait to be written; each takes some 300 bytes.
+	mostWaiting = 20_000
 	// longestNote is what the API server allows, in bytes.
 	longestNote = 1024
-	// tellFor is how long a look may be held up by an event.
-	tellFor = 2 * time.Second
+	// writeFor is how long to try to write one event.
+	writeFor = 2 * time.Second
+	// lastWritesFor is how long an end is held up by events that still wait.
+	lastWritesFor = time.Second
 )
 
-// recorder writes events. That of client-go remembers each for some minutes, which
-// takes 15 MB when ten thousand Connectors become ready.
+// errTooManyEvents: the API server takes events more slowly than they happen.
+var errTooManyEvents = errors.New("too many events wait to be written")
+
+// recorder writes events, one after the other and beside the looks: what people and
+// pipelines wait for is the status, which no event should hold up.
+//
+// The recorder of client-go remembers each event for some minutes, which takes 15 MB
+// when ten thousand Connectors become ready, and of a burst writes only the first
+// thousand.
 type recorder struct {
 	client   client.Client
 	instance string
 	recent   *lru.Cache
+
+	mu      sync.Mutex
+	waiting []happening
+	news    chan struct{} // one, if something waits
+}
+
+// happening is what an event is about.
+type happening struct {
+	about                      corev1.ObjectReference
+	kind, reason, action, note string
+	at                         time.Time
 }
 
 // told is an event that was written, and how often.
@@ -44,39 +69,103 @@ type told struct {
 
 func newRecorder(c client.Client) *recorder {
 	host, _ := os.Hostname() // the API server wants to know which replica, but takes any name
-	return &recorder{client: c, instance: reporter + "-" + host, recent: lru.New(toldLately)}
+	return &recorder{client: c, instance: reporter + "-" + host, recent: lru.New(toldLately), news: make(chan struct{}, 1)}
 }
 
-// tell writes an event about an object, or that it happened again. That it cannot is
-// no reason for anything else to fail.
+// tell has an event about an object written, or that it happened again. It does not
+// wait for that, and that it cannot be done is no reason for anything else to fail.
 //
 // It names the object without its resourceVersion: the same again and again is one
 // event with a count.
 func (r *recorder) tell(ctx context.Context, about client.Object, kind, reason, action, note string) {
-	ctx, cancel := context.WithTimeout(ctx, tellFor)
-	defer cancel()
-	id := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %q", about.GetUID(), kind, reason, note))
-	now, err := r.again(ctx, about, id)
-	if now.name == "" {
-		now, err = r.create(ctx, about, &eventsv1.Event{Type: kind, Reason: reason, Action: action, Note: note})
-	}
+	gvk, err := apiutil.GVKForObject(about, r.client.Scheme())
 	if err != nil {
 		log.FromContext(ctx).Error(err, "cannot write an event", "reason", reason)
 		return
 	}
+	h := happening{kind: kind, reason: reason, action: action, note: note, at: time.Now()}
+	h.about = corev1.ObjectReference{Namespace: about.GetNamespace(), Name: about.GetName(), UID: about.GetUID()}
+	h.about.APIVersion, h.about.Kind = gvk.ToAPIVersionAndKind()
+
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.waiting) == mostWaiting {
+		log.FromContext(ctx).Error(errTooManyEvents, "cannot write an event", "reason", reason)
+		return
+	}
+	r.waiting = append(r.waiting, h)
+	select {
+	case r.news <- struct{}{}:
+	default:
+	}
+}
+
+// next is the event that waits longest, if there is one.
+func (r *recorder) next() (h happening, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.waiting) == 0 {
+		r.waiting = nil // with all that have been in it
+		return h, false
+	}
+	h, r.waiting = r.waiting[0], r.waiting[1:]
+	return h, true
+}
+
+// Start implements manager.Runnable: it writes events until ctx ends, and then those
+// that still wait.
+func (r *recorder) Start(ctx context.Context) error {
+	for {
+		select {
+		case <-r.news:
+			r.writeWaiting(ctx)
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWritesFor)
+			defer cancel()
+			r.writeWaiting(last)
+			return nil
+		}
+	}
+}
+
+func (r *recorder) writeWaiting(ctx context.Context) {
+	for ctx.Err() == nil {
+		h, ok := r.next()
+		if !ok {
+			return
+		}
+		if err := r.write(context.WithoutCancel(ctx), &h); err != nil {
+			log.FromContext(ctx).Error(err, "cannot write an event", "reason", h.reason, "kind", h.about.Kind, "namespace", h.about.Namespace, "name", h.about.Name)
+		}
+	}
+}
+
+// write writes an event, or that it happened again.
+func (r *recorder) write(ctx context.Context, h *happening) error {
+	ctx, cancel := context.WithTimeout(ctx, writeFor)
+	defer cancel()
+	id := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %q", h.about.UID, h.kind, h.reason, h.note))
+	now, err := r.again(ctx, h, id)
+	if now.name == "" {
+		now, err = r.create(ctx, h)
+	}
+	if err != nil {
+		return err
+	}
 	r.recent.Add(id, now)
+	return nil
 }
 
 // again counts an event that is there already. It has no name if there is none.
-func (r *recorder) again(ctx context.Context, about client.Object, id [sha256.Size]byte) (told, error) {
+func (r *recorder) again(ctx context.Context, h *happening, id [sha256.Size]byte) (told, error) {
 	before, ok := r.recent.Get(id)
 	if !ok {
 		return told{}, nil
 	}
 	now := before.(told)
 	now.times++
-	event := &eventsv1.Event{ObjectMeta: metav1.ObjectMeta{Namespace: namespaceOf(about), Name: now.name}}
-	patch := fmt.Appendf(nil, `{"series":{"count":%d,"lastObservedTime":%q}}`, now.times, time.Now().UTC().Format(metav1.RFC3339Micro))
+	event := &eventsv1.Event{ObjectMeta: metav1.ObjectMeta{Namespace: h.namespace(), Name: now.name}}
+	patch := fmt.Appendf(nil, `{"series":{"count":%d,"lastObservedTime":%q}}`, now.times, h.at.UTC().Format(metav1.RFC3339Micro))
 	err := r.client.Patch(ctx, event, client.RawPatch(types.MergePatchType, patch))
 	if apierrors.IsNotFound(err) {
 		return told{}, nil // the API server keeps events for an hour
@@ -84,18 +173,17 @@ func (r *recorder) again(ctx context.Context, about client.Object, id [sha256.Si
 	return now, err
 }
 
-func (r *recorder) create(ctx context.Context, about client.Object, event *eventsv1.Event) (told, error) {
-	gvk, err := apiutil.GVKForObject(about, r.client.Scheme())
-	if err != nil {
-		return told{}, err
-	}
-	apiVersion, kind := gvk.ToAPIVersionAndKind()
-	event.ObjectMeta = metav1.ObjectMeta{Namespace: namespaceOf(about), GenerateName: about.GetName() + "-"}
-	event.Note = strings.ToValidUTF8(event.Note[:min(len(event.Note), longestNote)], "")
-	event.EventTime = metav1.NowMicro()
-	event.ReportingController, event.ReportingInstance = reporter, r.instance
-	event.Regarding = corev1.ObjectReference{
-		APIVersion: apiVersion, Kind: kind, Namespace: about.GetNamespace(), Name: about.GetName(), UID: about.GetUID(),
+func (r *recorder) create(ctx context.Context, h *happening) (told, error) {
+	event := &eventsv1.Event{
+		ObjectMeta:          metav1.ObjectMeta{Namespace: h.namespace(), GenerateName: h.about.Name + "-"},
+		EventTime:           metav1.NewMicroTime(h.at),
+		ReportingController: reporter,
+		ReportingInstance:   r.instance,
+		Type:                h.kind,
+		Reason:              h.reason,
+		Action:              h.action,
+		Regarding:           h.about,
+		Note:                strings.ToValidUTF8(h.note[:min(len(h.note), longestNote)], ""),
 	}
 	if err := r.client.Create(ctx, event); err != nil {
 		return told{}, err
@@ -103,11 +191,8 @@ func (r *recorder) create(ctx context.Context, about client.Object, event *event
 	return told{name: event.Name, times: 1}, nil
 }
 
-// namespaceOf is where events about an object are: those about what is in no
-// namespace are in this one, where kubectl looks for them.
-func namespaceOf(about client.Object) string {
-	if namespace := about.GetNamespace(); namespace != "" {
-		return namespace
-	}
-	return metav1.NamespaceDefault
+// namespace is where the event is: one about what is in no namespace is in this one,
+// where kubectl looks for it.
+func (h *happening) namespace() string {
+	return cmp.Or(h.about.Namespace, metav1.NamespaceDefault)
 }
