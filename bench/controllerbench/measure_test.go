@@ -36,6 +36,7 @@ func TestMeasure(t *testing.T) {
 		assert.GreaterOrEqual(t, p.Peak, p.RSS, p.Name)
 	}
 	require.Len(t, phases, 5)
+	assert.Positive(t, written.Creating)
 	assert.Positive(t, phases["steady"].CPU)
 	start, changes, restart := phases["start"], phases["changes"], phases["restart"]
 	assert.GreaterOrEqual(t, start.Writes, connectors, "each Connector has got a status")

@@ -17,11 +17,12 @@ import (
 
 // reading is what has been used and asked for until a point in time.
 type reading struct {
-	at                             time.Time
-	cpu, targets, together, others time.Duration
-	controller                     *proc.Process
-	api, probes                    counts
-	accepted, connections          int
+	at                    time.Time
+	cpu, targets          time.Duration
+	machine               proc.Machine
+	controller            *proc.Process
+	api, probes           counts
+	accepted, connections int
 }
 
 func (b *bed) read(ctx context.Context) (r reading, err error) {
@@ -34,7 +35,7 @@ func (b *bed) read(ctx context.Context) (r reading, err error) {
 	if r.targets, err = b.targets.CPUTime(); err != nil {
 		return r, err
 	}
-	if r.together, r.others, err = proc.MachineCPUTime(); err != nil {
+	if r.machine, err = proc.MachineCPUTime(); err != nil {
 		return r, err
 	}
 	if r.api, err = b.audit.read(); err != nil {
@@ -73,9 +74,10 @@ func (b *bed) measure(ctx context.Context, name string, do func() error) (Phase,
 	if before.controller != nil && after.controller != before.controller {
 		before.cpu = 0 // with what has ended goes what it has used
 	} else {
-		p.Together = (after.together - before.together).Seconds()
-		p.Others = (after.others - before.others).Seconds() / took
+		p.Together = (after.machine.Together - before.machine.Together).Seconds()
+		p.Others = (after.machine.Others - before.machine.Others).Seconds() / took
 	}
+	p.Stolen = (after.machine.Stolen - before.machine.Stolen).Seconds() / took
 	p.Seconds = took
 	p.CPU = (after.cpu - before.cpu).Seconds()
 	p.Core = 100 * p.CPU / took

@@ -23,32 +23,40 @@ func LoadAverage() (float64, error) {
 	return strconv.ParseFloat(first, 64)
 }
 
-// MachineCPUTime is the CPU time that this process and its children have used, and
-// that the machine has spent on anything else. Two of them tell how much it was in
-// between, as long as no child ended there: with it goes what it has used.
-func MachineCPUTime() (together, others time.Duration, err error) {
+// Machine is CPU time of all processors of the machine. Two of them tell how much it
+// was in between, as long as no child of this process ended there: with it goes what it
+// has used.
+type Machine struct {
+	// Together is what this process and its children have used.
+	Together time.Duration
+	// Others is what has been spent on anything else.
+	Others time.Duration
+	// Stolen is what the machine wanted and its host did not give it.
+	Stolen time.Duration
+}
+
+// MachineCPUTime is what has been used since the machine was started.
+func MachineCPUTime() (Machine, error) {
 	content, err := os.ReadFile("/proc/stat")
 	if err != nil {
-		return 0, 0, err
+		return Machine{}, err
 	}
 	line, _, _ := strings.Cut(string(content), "\n")
-	// cpu user nice system idle iowait irq softirq steal; see proc_stat(5). Stolen is
-	// what others do outside this machine.
+	// cpu user nice system idle iowait irq softirq steal; see proc_stat(5).
 	columns := strings.Fields(line)
 	if len(columns) < 9 {
-		return 0, 0, fmt.Errorf("/proc/stat begins with %q", line)
+		return Machine{}, fmt.Errorf("/proc/stat begins with %q", line)
 	}
-	busy := 0
-	for _, i := range []int{1, 2, 3, 6, 7, 8} {
-		n, err := strconv.Atoi(columns[i])
-		if err != nil {
-			return 0, 0, err
+	ticks := make([]int, 9)
+	for i := 1; i < len(ticks); i++ {
+		if ticks[i], err = strconv.Atoi(columns[i]); err != nil {
+			return Machine{}, err
 		}
-		busy += n
 	}
+	busy, stolen := ticks[1]+ticks[2]+ticks[3]+ticks[6]+ticks[7], ticks[8]
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
-		return 0, 0, err
+		return Machine{}, err
 	}
 	own := 0
 	for _, path := range stats {
@@ -58,7 +66,7 @@ func MachineCPUTime() (together, others time.Duration, err error) {
 		}
 		own += ours(string(content))
 	}
-	return time.Duration(own) * tick, time.Duration(busy-own) * tick, nil
+	return Machine{time.Duration(own) * tick, time.Duration(busy-own) * tick, time.Duration(stolen) * tick}, nil
 }
 
 // ours are the ticks that a process has used if it is this one or a child of it;

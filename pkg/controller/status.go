@@ -119,9 +119,9 @@ func (r *reconciler) writeStatus(ctx context.Context, c *v1alpha1.Connector, sta
 	if isWritten(&c.Status, &status) && c.Status.LastProbeTime.Equal(status.LastProbeTime) {
 		return false, nil
 	}
-	patch, err := statusPatch(c, status)
+	patch, err := json.Marshal(statusPatch(c, &status))
 	if err != nil {
-		return false, err
+		return false, fmt.Errorf("converting the status: %w", err)
 	}
 	// The answer is not of interest but for the version.
 	answer := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: c.Namespace, Name: c.Name}}
@@ -147,34 +147,46 @@ func (r *reconciler) writeStatus(ctx context.Context, c *v1alpha1.Connector, sta
 // It is for the version that was looked at and fails with a conflict if there is a
 // newer one, so that a status never speaks of a generation that the API server does
 // not have any more as if it were the present one.
-func statusPatch(c *v1alpha1.Connector, should v1alpha1.ConnectorStatus) ([]byte, error) {
-	should.Consumers = c.Status.Consumers
-	conditions := slices.Clone(c.Status.Conditions)
-	for _, condition := range should.Conditions {
-		if there := meta.FindStatusCondition(conditions, condition.Type); there != nil {
-			*there = condition
-		} else {
-			conditions = append(conditions, condition)
+func statusPatch(c *v1alpha1.Connector, should *v1alpha1.ConnectorStatus) []jsonpatch.Operation {
+	there := &c.Status
+	patch := []jsonpatch.Operation{jsonpatch.NewOperation("replace", "/metadata/resourceVersion", c.ResourceVersion)}
+	if equality.Semantic.DeepEqual(there, &v1alpha1.ConnectorStatus{}) {
+		return append(patch, jsonpatch.NewOperation("add", "/status", should))
+	}
+	for _, field := range []struct {
+		name          string
+		there, should any
+		none          bool
+	}{
+		{"observedGeneration", there.ObservedGeneration, should.ObservedGeneration, false},
+		{"proxy", there.Proxy, should.Proxy, should.Proxy == nil},
+		{"target", there.Target, should.Target, should.Target == nil},
+		{"user", there.User, should.User, should.User == ""},
+		{"tokenExpirationTime", there.TokenExpirationTime, should.TokenExpirationTime, should.TokenExpirationTime == nil},
+		{"lastProbeTime", there.LastProbeTime, should.LastProbeTime, should.LastProbeTime == nil},
+	} {
+		switch path := "/status/" + field.name; {
+		case equality.Semantic.DeepEqual(field.there, field.should):
+		case field.none:
+			patch = append(patch, jsonpatch.NewOperation("remove", path, nil))
+		default:
+			patch = append(patch, jsonpatch.NewOperation("add", path, field.should))
 		}
 	}
-	should.Conditions = conditions
-
-	type document struct {
-		Status v1alpha1.ConnectorStatus `json:"status,omitzero"`
+	if len(there.Conditions) == 0 {
+		return append(patch, jsonpatch.NewOperation("add", "/status/conditions", should.Conditions))
 	}
-	before, err := json.Marshal(document{c.Status})
-	if err != nil {
-		return nil, fmt.Errorf("converting the status: %w", err)
+	for i := range should.Conditions {
+		condition := &should.Conditions[i]
+		at := slices.IndexFunc(there.Conditions, func(c metav1.Condition) bool { return c.Type == condition.Type })
+		switch {
+		case at < 0:
+			patch = append(patch, jsonpatch.NewOperation("add", "/status/conditions/-", condition))
+		case !isSame(&there.Conditions[at], condition):
+			patch = append(patch, jsonpatch.NewOperation("replace", fmt.Sprintf("/status/conditions/%d", at), condition))
+		}
 	}
-	after, err := json.Marshal(document{should})
-	if err != nil {
-		return nil, fmt.Errorf("converting the status: %w", err)
-	}
-	operations, err := jsonpatch.CreatePatch(before, after)
-	if err != nil {
-		return nil, fmt.Errorf("comparing the status: %w", err)
-	}
-	return json.Marshal(append(operations, jsonpatch.NewOperation("replace", "/metadata/resourceVersion", c.ResourceVersion)))
+	return patch
 }
 
 // isWritten reports whether the status there says all that it should, but for when

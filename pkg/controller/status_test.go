@@ -33,10 +33,9 @@ func TestStatusOfOthersStays(t *testing.T) {
 	f.othersStay()
 	require.Nil(t, f.read(t).Status.TokenExpirationTime)
 
-	// Before all of ours, of which one is missing and another one is not ours.
+	// Before all of ours, one of which is not as it was.
 	f.patchStatus(`[
 		{"op": "move", "from": "/status/conditions/3", "path": "/status/conditions/0"},
-		{"op": "remove", "path": "/status/conditions/4"},
 		{"op": "replace", "path": "/status/conditions/2/message", "value": "all is well"}]`)
 	f.secret.ResourceVersion = ""
 	f.secret.Data[connector.SecretKeyToken] = []byte(f.goodToken())
