@@ -101,7 +101,7 @@ generate: bin/controller-gen ## Write what is generated: code, CRDs, docs/refere
 
 .PHONY: test
 test: parts runners ## Run all tests: unit, on a real API server, on a real node. Needs root.
-	go test -race -timeout 15m $(TESTS)
+	KUBE_CACHE_MUTATION_DETECTOR=true go test -race -timeout 15m $(TESTS)
 	go test -race -timeout 40m -count 1 -p 1 -parallel 4 ./test/e2e/... ./test/install
 
 .PHONY: verify

@@ -7,6 +7,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kube-connector/kube-connector/pkg/apis/connectors/v1alpha1"
 )
@@ -14,9 +15,9 @@ import (
 // checkClass finds the class and the auth type in it, and compares the Connector
 // with what the class asks for.
 func (r *reconciler) checkClass(ctx context.Context, e *evaluation) (finding, error) {
-	var class v1alpha1.ConnectorClass
+	var class v1alpha1.ConnectorClass // as it is in the cache: nobody may change it
 	name := e.connector.Spec.ConnectorClassName
-	err := r.client.Get(ctx, types.NamespacedName{Name: name}, &class)
+	err := r.client.Get(ctx, types.NamespacedName{Name: name}, &class, client.UnsafeDisableDeepCopy)
 	if apierrors.IsNotFound(err) {
 		return bad(v1alpha1.ReasonConnectorClassNotFound,
 			"ConnectorClass %q does not exist; create it or correct spec.connectorClassName", name), nil

@@ -60,8 +60,8 @@ func newReconciler(cached, live client.Reader, writer client.Client, look func(t
 // says when to look again.
 func (r *reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	key := request.NamespacedName
-	var c v1alpha1.Connector
-	err := r.client.Get(ctx, key, &c)
+	var c v1alpha1.Connector // as it is in the cache: nobody may change it
+	err := r.client.Get(ctx, key, &c, client.UnsafeDisableDeepCopy)
 	if apierrors.IsNotFound(err) || err == nil && !c.DeletionTimestamp.IsZero() {
 		// Writing the ConfigMap of one that is being deleted would hold a foreground
 		// deletion up.

@@ -138,15 +138,17 @@ func printable(s string) string {
 
 // sanitize keeps a text that somebody else wrote short and on one line.
 func sanitize(s string, most int) string {
-	runes := make([]rune, 0, most)
+	var text strings.Builder
+	runes := 0
 	for _, r := range s {
-		if len(runes) == most {
-			return string(runes) + "…"
+		if runes == most {
+			return text.String() + "…"
 		}
 		if !unicode.IsPrint(r) {
 			r = '?'
 		}
-		runes = append(runes, r)
+		text.WriteRune(r)
+		runes++
 	}
-	return string(runes)
+	return text.String()
 }

@@ -2,7 +2,6 @@ package probe
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -142,13 +141,4 @@ func lowerCase(header http.Header) map[string][]string {
 		lower[strings.ToLower(name)] = values
 	}
 	return lower
-}
-
-// json is the body as JSON, nil if it is none.
-func (a *answer) json() any {
-	var value any
-	if json.Unmarshal(a.body, &value) != nil {
-		return nil
-	}
-	return value
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/net/http/httpproxy"
@@ -106,6 +108,8 @@ type answer struct {
 	status int
 	header http.Header
 	body   []byte
+	// json is the body as JSON, nil if it is none.
+	json func() any
 }
 
 // do sends one request. It goes through the transport itself and not an
@@ -142,5 +146,16 @@ func (t *Target) do(ctx context.Context, transport *http.Transport, q *Question)
 	if err != nil {
 		return nil, t.describe(err)
 	}
-	return &answer{status: response.StatusCode, header: response.Header, body: body[:min(len(body), maxAnswer)]}, nil
+	body = body[:min(len(body), maxAnswer)]
+	return &answer{
+		status: response.StatusCode,
+		header: response.Header,
+		body:   body,
+		json: sync.OnceValue(func() (value any) {
+			if json.Unmarshal(body, &value) != nil {
+				return nil
+			}
+			return value
+		}),
+	}, nil
 }
