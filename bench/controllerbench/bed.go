@@ -36,7 +36,7 @@ const (
 // to start the controller as a process of its own.
 type bed struct {
 	server  *apiserver.Server
-	client  client.WithWatch
+	client  client.Client
 	audit   *audit
 	targets *proc.Process
 	// asked is where the targets say what has been asked of them.
@@ -112,7 +112,7 @@ func (b *bed) install(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if b.client, err = client.NewWithWatch(config, client.Options{Scheme: scheme}); err != nil {
+	if b.client, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
 		return err
 	}
 	if err := b.client.Create(ctx, namespace(systemNamespace)); err != nil {

@@ -70,6 +70,7 @@ func measure(ctx context.Context, progress io.Writer, p plan) (r *Report, err er
 		return nil, err
 	}
 	r.Creating = (after.Together - before.Together).Seconds()
+	fmt.Fprintf(progress, "creating them took %.0f s of CPU\n", r.Creating)
 	s, err := b.follow(ctx)
 	if err != nil {
 		return nil, err

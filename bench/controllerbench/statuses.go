@@ -2,18 +2,20 @@ package controllerbench
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/watch"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+	"k8s.io/client-go/rest"
 
 	"github.com/kube-connector/kube-connector/pkg/apis/connectors/v1alpha1"
 )
@@ -43,17 +45,36 @@ type seen struct {
 	at     time.Time
 }
 
+// observed is what matters of a Connector in an event of a watch. To decode all of it
+// would take the machine's time from what is measured.
+type observed struct {
+	Object struct {
+		Metadata struct{ Namespace, Name string }
+		Status   struct {
+			Conditions []struct{ Type, Status string }
+		}
+	}
+}
+
 // follow begins to watch all Connectors, none of which has a status yet.
 func (b *bed) follow(ctx context.Context) (*statuses, error) {
-	hours := int64(12 * 60 * 60) // no new watch in the middle
-	events, err := b.client.Watch(ctx, &v1alpha1.ConnectorList{}, &client.ListOptions{Raw: &metav1.ListOptions{TimeoutSeconds: &hours}})
+	ctx, stop := context.WithCancel(ctx)
+	const hours = 12 * 60 * 60 // no new watch in the middle
+	url := fmt.Sprintf("%s/apis/%s/connectors?watch=true&timeoutSeconds=%d", strings.TrimSuffix(b.server.Config.Host, "/"), v1alpha1.GroupVersion, hours)
+	events, err := b.open(ctx, url)
 	if err != nil {
-		return nil, err
+		stop()
+		return nil, fmt.Errorf("watching Connectors: %w", err)
 	}
-	s := &statuses{stop: events.Stop, ready: map[types.NamespacedName]seen{}, changed: make(chan struct{})}
+	s := &statuses{stop: stop, ready: map[types.NamespacedName]seen{}, changed: make(chan struct{})}
 	go func() {
-		for event := range events.ResultChan() {
-			s.see(event)
+		defer events.Close()
+		for decoder := json.NewDecoder(events); ; {
+			var event observed
+			if decoder.Decode(&event) != nil {
+				break
+			}
+			s.see(&event)
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -63,30 +84,50 @@ func (b *bed) follow(ctx context.Context) (*statuses, error) {
 	return s, nil
 }
 
-func (s *statuses) see(event watch.Event) {
+// open asks the API server for something that does not end.
+func (b *bed) open(ctx context.Context, url string) (io.ReadCloser, error) {
+	administrator, err := rest.HTTPClientFor(b.server.Config)
+	if err != nil {
+		return nil, err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	response, err := administrator.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	if response.StatusCode != http.StatusOK {
+		return nil, errors.Join(errors.New(response.Status), response.Body.Close())
+	}
+	return response.Body, nil
+}
+
+func (s *statuses) see(event *observed) {
 	now := time.Now()
-	c, ok := event.Object.(*v1alpha1.Connector)
-	if !ok {
-		return
+	key := types.NamespacedName(event.Object.Metadata)
+	for _, condition := range event.Object.Status.Conditions {
+		if condition.Type == string(v1alpha1.ConditionReady) {
+			s.note(key, metav1.ConditionStatus(condition.Status), now)
+		}
 	}
-	ready := meta.FindStatusCondition(c.Status.Conditions, string(v1alpha1.ConditionReady))
-	if ready == nil {
-		return
-	}
-	key := client.ObjectKeyFromObject(c)
+}
+
+func (s *statuses) note(key types.NamespacedName, ready metav1.ConditionStatus, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	before := s.ready[key].status
-	if before == ready.Status {
+	if before == ready {
 		return
 	}
 	if before == metav1.ConditionTrue {
 		s.trues--
 	}
-	if ready.Status == metav1.ConditionTrue {
+	if ready == metav1.ConditionTrue {
 		s.trues++
 	}
-	s.ready[key] = seen{ready.Status, now}
+	s.ready[key] = seen{ready, now}
 	close(s.changed)
 	s.changed = make(chan struct{})
 }
