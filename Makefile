@@ -89,9 +89,15 @@ reproduce: images ## Build the images of the last commit elsewhere and from noth
 push: ## Build the images and push them: make push REPOSITORY=registry.example.com/platform
 	go run ./build/images -push -repository $(REPOSITORY) -version $(VERSION)
 
+# A condition is owned as a whole: to keep who owns which of its fields took the API
+# server a fifth of a write of the status. There is no marker for it that controller-gen
+# would take for items of a list.
+WHOLE_CONDITIONS = sed -E -z -i 's/( +)(x-kubernetes-preserve-unknown-fields: true\n +type: array\n)/\1x-kubernetes-map-type: atomic\n\1\2/g'
+
 .PHONY: generate
 generate: bin/controller-gen ## Write what is generated: code, CRDs, docs/reference and dist/.
 	bin/controller-gen object crd:maxDescLen=10000 output:crd:dir=config/crd paths=./pkg/apis/...
+	$(WHOLE_CONDITIONS) config/crd/connectors.*.yaml
 	go run ./build/reference
 	go run ./build/dependencies
 	sed -E -i "s#(kube-connector.invalid/(webhook|controller|sidecar)):[^ '\"]+#\1:$(VERSION)#" config/*/deployment.yaml config/*/kustomization.yaml config/policy/sidecar.yaml
@@ -108,6 +114,7 @@ test: parts runners ## Run all tests: unit, on a real API server, on a real node
 verify: bin/controller-gen ## Check that generated files and go.mod are up to date.
 	out=$$(mktemp -d); trap "rm -rf $$out" EXIT; \
 	bin/controller-gen crd:maxDescLen=10000 output:crd:dir=$$out/crd object output:object:dir=$$out/object paths=./pkg/apis/...; \
+	$(WHOLE_CONDITIONS) $$out/crd/*.yaml; \
 	diff -r --exclude kustomization.yaml $$out/crd config/crd; \
 	diff $$out/object/zz_generated.deepcopy.go pkg/apis/connectors/v1alpha1/zz_generated.deepcopy.go
 	out=$$(mktemp -d); trap "rm -rf $$out" EXIT; \

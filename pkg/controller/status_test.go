@@ -1,11 +1,16 @@
 package controller_test
 
 import (
+	"encoding/json"
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -42,6 +47,46 @@ func TestStatusOfOthersStays(t *testing.T) {
 	f.create(f.secret)
 	f.await(later, ready)
 	f.othersStay()
+}
+
+// Conditions are owned as a whole: who else applies one owns that one, and no write
+// costs the bookkeeping of each field.
+func TestConditionsAreOwnedAsAWhole(t *testing.T) {
+	f := newFixture(t, patient)
+	f.create(f.secret, f.connector)
+	f.await(later, ready)
+	approve := func(status string) {
+		t.Helper()
+		applied := fmt.Sprintf(`{"apiVersion": %q, "kind": "Connector", "status": {"conditions": [{"type": "acme.example/Approved", "status": %q,
+			"reason": "Reviewed", "message": "by the platform team", "lastTransitionTime": "2026-01-02T03:04:05Z"}]}}`, v1alpha1.GroupVersion, status)
+		require.NoError(t, f.admin.Status().Patch(t.Context(), f.connector.DeepCopy(), client.RawPatch(types.ApplyPatchType, []byte(applied)),
+			client.FieldOwner("reviewer")))
+	}
+	approve("False")
+	f.remove(f.secret)
+	f.await(later, isFalse(v1alpha1.ConditionReady, v1alpha1.ReasonSecretNotFound, ""))
+	approve("True")
+	f.secret.ResourceVersion = ""
+	f.create(f.secret)
+	f.await(later, ready)
+
+	c := f.read(t)
+	require.Len(t, c.Status.Conditions, 9)
+	require.True(t, meta.IsStatusConditionTrue(c.Status.Conditions, "acme.example/Approved"))
+	for manager, condition := range map[string]string{"reviewer": "acme.example/Approved", "connector-controller": "Ready"} {
+		at := slices.IndexFunc(c.ManagedFields, func(e metav1.ManagedFieldsEntry) bool { return e.Manager == manager })
+		require.GreaterOrEqual(t, at, 0, manager)
+		var fields struct {
+			Status struct {
+				Conditions map[string]map[string]any `json:"f:conditions"`
+			} `json:"f:status"`
+		}
+		require.NoError(t, json.Unmarshal(c.ManagedFields[at].FieldsV1.GetRawBytes(), &fields))
+		require.Contains(t, fields.Status.Conditions, fmt.Sprintf(`k:{"type":%q}`, condition))
+		for key, parts := range fields.Status.Conditions {
+			require.Empty(t, parts, key)
+		}
+	}
 }
 
 // patchStatus is what another writer does to the status.
