@@ -20,8 +20,6 @@ import (
 // waits for it and says that it is not ready, instead of leading and ending over it.
 type followingCache struct {
 	cache.Cache
-	// namespaces are those that are looked at, one that is empty for all.
-	namespaces          []string
 	secrets, configMaps *follow.Follower
 }
 
@@ -41,14 +39,10 @@ func newCache(config *rest.Config, options cache.Options) (cache.Cache, error) {
 	secret, secrets := &metav1.PartialObjectMetadata{}, &metav1.PartialObjectMetadataList{}
 	secret.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
 	secrets.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("SecretList"))
-	namespaces := []string{metav1.NamespaceAll}
-	if len(options.DefaultNamespaces) > 0 {
-		namespaces = slices.Collect(maps.Keys(options.DefaultNamespaces))
-	}
+	namespaces := slices.Collect(maps.Keys(options.DefaultNamespaces))
 	return &followingCache{
-		Cache:      under,
-		namespaces: namespaces,
-		secrets:    follow.New(c, follow.Kind{Object: secret, List: secrets, Transform: onlyIdentity}, namespaces...),
+		Cache:   under,
+		secrets: follow.New(c, follow.Kind{Object: secret, List: secrets, Transform: onlyIdentity}, namespaces...),
 		configMaps: follow.New(c, follow.Kind{
 			Object: &corev1.ConfigMap{}, List: &corev1.ConfigMapList{}, Selector: ofConnectors, Transform: onlyDigest,
 		}, namespaces...),

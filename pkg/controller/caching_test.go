@@ -54,23 +54,6 @@ func TestMissingSecretIsAskedForOnce(t *testing.T) {
 	f.await(later, isTrue(v1alpha1.ConditionCACertReady, v1alpha1.ReasonValid))
 }
 
-// After a start tokens are read in pages, and what has changed since is read anew.
-func TestTokensAreReadAhead(t *testing.T) {
-	f, server := newFixture(t, eager), newFlaky(t)
-	f.pointAt(server.Server)
-	f.create(f.secret, f.connector)
-	f.await(later, ready)
-
-	before := f.invariants.reads(f.namespace, f.secret.Name)
-	require.NoError(t, eager.restart())
-	server.awaitProbes(t, 2)
-	f.await(later, ready)
-	require.Equal(t, before, f.invariants.reads(f.namespace, f.secret.Name))
-
-	f.remove(f.secret)
-	f.await(later, isFalse(v1alpha1.ConditionReady, v1alpha1.ReasonSecretNotFound, ""))
-}
-
 // Data of Secrets that no Connector names is not read, and not held any more when
 // the last one that named it is gone.
 func TestSecretIsHeldWhileItIsNamed(t *testing.T) {

@@ -92,7 +92,6 @@ func Add(ctx context.Context, mgr ctrl.Manager, options Options) error {
 			return lookUp.all(ctx)
 		})).
 		WatchesRawSource(looks.source()).
-		WatchesRawSource(readAhead{reconciler: r, namespaces: known.namespaces}).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: concurrentReconciles,
 			// All come back soon after the API server does, however long it was away.

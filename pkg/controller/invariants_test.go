@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"regexp"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -112,9 +111,8 @@ func (i *invariants) watch(next http.RoundTripper) http.RoundTripper {
 
 // check checks a write of a status: what was sent, and what became of it.
 func (i *invariants) check(sent, written []byte) {
-	var operations []jsonpatch.Operation
 	var c v1alpha1.Connector
-	problem := json.Unmarshal(sent, &operations)
+	basis, problem := basisOf(sent)
 	if err := json.Unmarshal(written, &c); err != nil {
 		problem = err
 	}
@@ -130,16 +128,30 @@ func (i *invariants) check(sent, written []byte) {
 	}
 	key := types.NamespacedName{Namespace: c.Namespace, Name: c.Name}
 	before := i.last[key]
-	ofThat := func(o jsonpatch.Operation) bool {
-		return o.Path == "/metadata/resourceVersion" && o.Value == before.ResourceVersion
-	}
-	if before != nil && !slices.ContainsFunc(operations, ofThat) {
+	if before != nil && before.ResourceVersion != basis {
 		before = nil // somebody else wrote in between
 	}
 	for _, violation := range append(inconsistencies(&c, true), needless(before, &c)...) {
 		i.broken[c.Namespace] = append(i.broken[c.Namespace], fmt.Sprintf("%s: %s: %+v", key, violation, c.Status))
 	}
 	i.last[key] = &c
+}
+
+// basisOf is the version of a Connector that a patch is for.
+func basisOf(sent []byte) (string, error) {
+	var operations []jsonpatch.Operation
+	if json.Unmarshal(sent, &operations) == nil {
+		for _, o := range operations {
+			if version, ok := o.Value.(string); ok && o.Path == "/metadata/resourceVersion" {
+				return version, nil
+			}
+		}
+	}
+	var merged metav1.PartialObjectMetadata
+	if json.Unmarshal(sent, &merged) == nil && merged.ResourceVersion != "" {
+		return merged.ResourceVersion, nil
+	}
+	return "", fmt.Errorf("it is for no version: %s", sent)
 }
 
 // violations are those in a namespace, or in all.

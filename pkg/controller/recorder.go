@@ -25,13 +25,18 @@ import (
 const (
 	// toldLately is how many events are remembered, to count those that come again.
 	toldLately = 1000
-	// mostWaiting is how many events may wait to be written; each takes some 300 bytes.
+	// mostWaiting is how many events may wait to be written. Each takes some 300 bytes,
+	// a kilobyte more with a long message.
 	mostWaiting = 20_000
 	// longestNote is what the API server allows, in bytes.
 	longestNote = 1024
-	// writeFor is how long to try to write one event.
+	// writeFor is how long the API server may take for one event.
 	writeFor = 2 * time.Second
-	// lastWritesFor is how long an end is held up by events that still wait.
+	// whileAway is how old an event may become while the API server is away, and
+	// tryAgain when to try again.
+	whileAway, tryAgain = 10 * time.Minute, time.Second
+	// lastWritesFor is how long an end is held up by events that still wait, after the
+	// one that is being written.
 	lastWritesFor = time.Second
 )
 
@@ -51,6 +56,7 @@ type recorder struct {
 
 	mu      sync.Mutex
 	waiting []happening
+	full    bool          // it was, when something happened last
 	news    chan struct{} // one, if something waits
 }
 
@@ -87,17 +93,25 @@ func (r *recorder) tell(ctx context.Context, about client.Object, kind, reason, 
 	h.about = corev1.ObjectReference{Namespace: about.GetNamespace(), Name: about.GetName(), UID: about.GetUID()}
 	h.about.APIVersion, h.about.Kind = gvk.ToAPIVersionAndKind()
 
+	if was, is := r.queue(h); is && !was {
+		log.FromContext(ctx).Error(errTooManyEvents, "events are lost until fewer wait", "waiting", mostWaiting)
+	}
+}
+
+// queue lets an event wait, unless too many do, and reports whether they did before
+// and do now.
+func (r *recorder) queue(h happening) (was, is bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.waiting) == mostWaiting {
-		log.FromContext(ctx).Error(errTooManyEvents, "cannot write an event", "reason", reason)
-		return
+	was, r.full = r.full, len(r.waiting) == mostWaiting
+	if !r.full {
+		r.waiting = append(r.waiting, h)
+		select {
+		case r.news <- struct{}{}:
+		default:
+		}
 	}
-	r.waiting = append(r.waiting, h)
-	select {
-	case r.news <- struct{}{}:
-	default:
-	}
+	return was, r.full
 }
 
 // next is the event that waits longest, if there is one.
@@ -118,26 +132,47 @@ func (r *recorder) Start(ctx context.Context) error {
 	for {
 		select {
 		case <-r.news:
-			r.writeWaiting(ctx)
+			r.writeWaiting(ctx, context.WithoutCancel(ctx)) // what is being written is not broken off
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWritesFor)
 			defer cancel()
-			r.writeWaiting(last)
+			r.writeWaiting(last, last)
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			if len(r.waiting) > 0 {
+				log.FromContext(ctx).Info("events are not written any more", "count", len(r.waiting))
+			}
 			return nil
 		}
 	}
 }
 
-func (r *recorder) writeWaiting(ctx context.Context) {
+// writeWaiting begins to write what waits until ctx ends.
+func (r *recorder) writeWaiting(ctx, writing context.Context) {
 	for ctx.Err() == nil {
 		h, ok := r.next()
 		if !ok {
 			return
 		}
-		if err := r.write(context.WithoutCancel(ctx), &h); err != nil {
+		err := r.write(writing, &h)
+		for isAway(err) && time.Since(h.at) < whileAway && ctx.Err() == nil {
+			select {
+			case <-time.After(tryAgain):
+				err = r.write(writing, &h)
+			case <-ctx.Done():
+			}
+		}
+		if err != nil {
 			log.FromContext(ctx).Error(err, "cannot write an event", "reason", h.reason, "kind", h.about.Kind, "namespace", h.about.Namespace, "name", h.about.Name)
 		}
 	}
+}
+
+// isAway reports whether an error is of there being no API server. One that is too
+// slow may have written the event.
+func isAway(err error) bool {
+	var answer apierrors.APIStatus
+	return err != nil && !errors.As(err, &answer) && !errors.Is(err, context.DeadlineExceeded)
 }
 
 // write writes an event, or that it happened again.

@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -26,7 +27,11 @@ import (
 type eventServer struct {
 	client.Client
 	takes time.Duration
+	// hangs is how long it takes for the first one instead, and away how long it is
+	// not there.
+	hangs, away time.Duration
 
+	began   time.Time
 	mu      sync.Mutex
 	written []string
 	events  []eventsv1.Event
@@ -40,6 +45,9 @@ func (s *eventServer) Scheme() *runtime.Scheme {
 
 func (s *eventServer) Create(ctx context.Context, object client.Object, _ ...client.CreateOption) error {
 	event := object.(*eventsv1.Event)
+	if s.away > 0 && time.Now().Before(s.began.Add(s.away)) {
+		return errors.New("connection refused")
+	}
 	event.Name = event.GenerateName + "1"
 	s.mu.Lock()
 	s.events = append(s.events, *event)
@@ -60,8 +68,14 @@ func (s *eventServer) Patch(ctx context.Context, object client.Object, patch cli
 }
 
 func (s *eventServer) take(ctx context.Context, what string) error {
+	s.mu.Lock()
+	takes := s.takes
+	if s.hangs > 0 {
+		takes, s.hangs = s.hangs, 0
+	}
+	s.mu.Unlock()
 	select {
-	case <-time.After(s.takes):
+	case <-time.After(takes):
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -73,8 +87,8 @@ func (s *eventServer) take(ctx context.Context, what string) error {
 
 func TestEventsHoldNobodyUp(t *testing.T) {
 	for name, tc := range map[string]struct {
-		takes time.Duration
-		tell  []string
+		takes, hangs, away time.Duration
+		tell               []string
 		// lives is for how long the recorder runs.
 		lives   time.Duration
 		written []string
@@ -89,8 +103,20 @@ func TestEventsHoldNobodyUp(t *testing.T) {
 			tell: []string{"one", "one", "two", "one"}, written: []string{"one", "cluster-1 again: 2", "two", "cluster-1 again: 3"},
 		},
 		"one that takes too long is given up, and the next is written": {
-			takes: 3 * time.Second, lives: 5 * time.Second, tell: []string{"one", "two"},
-			log: "context deadline exceeded",
+			takes: time.Millisecond, hangs: 3 * time.Second, lives: 5 * time.Second,
+			tell: []string{"one", "two"}, written: []string{"two"}, log: "context deadline exceeded",
+		},
+		"they wait for the API server to come back": {
+			takes: time.Millisecond, away: 90 * time.Second, lives: 2 * time.Minute,
+			tell: []string{"one", "two", "three"}, written: []string{"one", "two", "three"},
+		},
+		"but not for ever": {
+			takes: time.Millisecond, away: time.Hour, lives: 11 * time.Minute,
+			tell: []string{"one", "two"}, log: "connection refused",
+		},
+		"nor at the end": {
+			takes: time.Millisecond, away: time.Hour, lives: time.Minute,
+			tell: []string{"one", "two", "three"}, log: "connection refused",
 		},
 		"at the end what waits is written": {
 			takes: 300 * time.Millisecond, lives: 100 * time.Millisecond,
@@ -98,12 +124,13 @@ func TestEventsHoldNobodyUp(t *testing.T) {
 		},
 		"but not for long": {
 			takes: 600 * time.Millisecond, lives: 100 * time.Millisecond,
-			tell: []string{"one", "two", "three", "four"}, written: []string{"one", "two", "three"},
+			tell: []string{"one", "two", "three", "four", "five"}, written: []string{"one", "two"},
+			log: "events are not written any more\" count=2",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				server := &eventServer{takes: tc.takes}
+				server := &eventServer{takes: tc.takes, hangs: tc.hangs, away: tc.away, began: time.Now()}
 				var logged strings.Builder
 				ctx, cancel := context.WithCancel(log.IntoContext(t.Context(), logr.FromSlogHandler(slog.NewTextHandler(&logged, nil))))
 				defer cancel()
@@ -116,7 +143,7 @@ func TestEventsHoldNobodyUp(t *testing.T) {
 					r.tell(ctx, &v1alpha1.Connector{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "cluster"}}, "Normal", "Ready", "Check", note)
 				}
 				require.Zero(t, time.Since(start), "telling takes time")
-				time.Sleep(tc.lives)
+				<-time.After(tc.lives) // of synctest's time
 				cancel()
 				require.NoError(t, <-ended)
 
@@ -142,14 +169,14 @@ func TestTooManyEvents(t *testing.T) {
 		ctx, cancel := context.WithCancel(log.IntoContext(t.Context(), logr.FromSlogHandler(slog.NewTextHandler(&logged, nil))))
 		defer cancel()
 		r := newRecorder(server)
-		for i := range mostWaiting + 1 {
+		for i := range mostWaiting + 2 {
 			r.tell(ctx, &v1alpha1.ConnectorClass{ObjectMeta: metav1.ObjectMeta{Name: "k8s"}}, "Normal", "Ready", "Check", fmt.Sprint(i))
 		}
 		require.Equal(t, 1, strings.Count(logged.String(), errTooManyEvents.Error()), "%s", logged.String())
 
 		ended := make(chan error)
 		go func() { ended <- r.Start(ctx) }()
-		time.Sleep(mostWaiting * server.takes)
+		<-time.After(mostWaiting * server.takes)
 		synctest.Wait()
 		cancel()
 		require.NoError(t, <-ended)

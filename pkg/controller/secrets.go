@@ -90,13 +90,6 @@ func (s *secretStore[T]) get(ctx context.Context, user types.NamespacedName, nam
 	return held.value, held.there, nil
 }
 
-// learn holds a Secret that user uses and that was read before it asked for it.
-func (s *secretStore[T]) learn(user types.NamespacedName, secret *corev1.Secret) {
-	key := client.ObjectKeyFromObject(secret)
-	s.use(user, key)
-	s.hold(key, user, usedSecret[T]{version: secret.ResourceVersion, there: true, value: s.keep(secret)})
-}
-
 // readSecret lets the API server answer from its own cache, which costs it far less,
 // if that is not older than a version. If it is for long, or has no such Secret, which
 // may have been applied just now, what counts is what the API server has stored.

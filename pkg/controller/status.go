@@ -119,14 +119,14 @@ func (r *reconciler) writeStatus(ctx context.Context, c *v1alpha1.Connector, sta
 	if isWritten(&c.Status, &status) && c.Status.LastProbeTime.Equal(status.LastProbeTime) {
 		return false, nil
 	}
-	patch, err := json.Marshal(statusPatch(c, &status))
+	patch, err := statusPatch(c, &status)
 	if err != nil {
 		return false, fmt.Errorf("converting the status: %w", err)
 	}
 	// The answer is not of interest but for the version.
 	answer := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: c.Namespace, Name: c.Name}}
 	answer.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Connector"))
-	if err := r.client.Status().Patch(ctx, answer, client.RawPatch(types.JSONPatchType, patch)); err != nil {
+	if err := r.client.Status().Patch(ctx, answer, patch); err != nil {
 		return false, fmt.Errorf("writing the status: %w", err)
 	}
 	key := types.NamespacedName{Namespace: c.Namespace, Name: c.Name}
@@ -140,19 +140,31 @@ func (r *reconciler) writeStatus(ctx context.Context, c *v1alpha1.Connector, sta
 	return true, nil
 }
 
-// statusPatch is what makes the status there say what it should, as a JSON Patch
-// (RFC 6902). What other writers own of it stays. Applying a status on the server's side
-// costs the API server half as much again.
+// statusPatch is what makes the status there say what it should. What other writers own
+// of it stays. Applying a status on the server's side costs the API server half as much
+// again.
 //
-// It is for the version that was looked at and fails with a conflict if there is a
-// newer one, so that a status never speaks of a generation that the API server does
-// not have any more as if it were the present one.
-func statusPatch(c *v1alpha1.Connector, should *v1alpha1.ConnectorStatus) []jsonpatch.Operation {
+// It is for the version that was looked at and fails if there is a newer one, mostly
+// with a conflict, so that a status never speaks of a generation that the API server
+// does not have any more as if it were the present one.
+func statusPatch(c *v1alpha1.Connector, should *v1alpha1.ConnectorStatus) (client.Patch, error) {
+	if equality.Semantic.DeepEqual(c.Status, v1alpha1.ConnectorStatus{}) {
+		// There may be none yet, or one that others have begun with fields of their own.
+		patch, err := json.Marshal(map[string]any{
+			"metadata": map[string]any{"resourceVersion": c.ResourceVersion},
+			"status":   should,
+		})
+		return client.RawPatch(types.MergePatchType, patch), err
+	}
+	patch, err := json.Marshal(statusChanges(c, should))
+	return client.RawPatch(types.JSONPatchType, patch), err
+}
+
+// statusChanges are the changes of a status as a JSON Patch (RFC 6902), which can
+// change one condition of a list.
+func statusChanges(c *v1alpha1.Connector, should *v1alpha1.ConnectorStatus) []jsonpatch.Operation {
 	there := &c.Status
 	patch := []jsonpatch.Operation{jsonpatch.NewOperation("replace", "/metadata/resourceVersion", c.ResourceVersion)}
-	if equality.Semantic.DeepEqual(there, &v1alpha1.ConnectorStatus{}) {
-		return append(patch, jsonpatch.NewOperation("add", "/status", should))
-	}
 	for _, field := range []struct {
 		name          string
 		there, should any

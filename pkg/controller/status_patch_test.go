@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"bytes"
 	"encoding/json"
 	"reflect"
 	"testing"
@@ -10,9 +11,31 @@ import (
 	"github.com/stretchr/testify/require"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kube-connector/kube-connector/pkg/apis/connectors/v1alpha1"
 )
+
+// patchedBy is what the API server makes of a patch.
+func patchedBy(t *testing.T, patch client.Patch, c *v1alpha1.Connector, stored []byte) []byte {
+	t.Helper()
+	data, err := patch.Data(c)
+	require.NoError(t, err)
+	var patched []byte
+	switch patch.Type() { //nolint:exhaustive // no others are sent
+	case types.MergePatchType:
+		patched, err = evanphx.MergePatch(stored, data)
+	case types.JSONPatchType:
+		var operations evanphx.Patch
+		operations, err = evanphx.DecodePatch(data)
+		require.NoError(t, err)
+		require.Contains(t, string(data), `{"op":"replace","path":"/metadata/resourceVersion","value":"7"}`)
+		patched, err = operations.Apply(stored)
+	}
+	require.NoError(t, err)
+	return patched
+}
 
 // Whatever status is there, the patch makes it say what it should, and leaves what
 // others wrote.
@@ -45,6 +68,7 @@ func TestStatusPatch(t *testing.T) {
 
 	for before, there := range map[string]v1alpha1.ConnectorStatus{
 		"nothing":              {},
+		"unknown":              {}, // to us
 		"consumers":            {Consumers: &v1alpha1.ConnectorConsumers{Pods: 2}},
 		"all":                  full,
 		"all other":            other,
@@ -57,20 +81,22 @@ func TestStatusPatch(t *testing.T) {
 		for after, should := range map[string]v1alpha1.ConnectorStatus{"all": full, "all other": other, "conditions": of(full.Conditions...)} {
 			t.Run(before+" to "+after, func(t *testing.T) {
 				c := &v1alpha1.Connector{ObjectMeta: metav1.ObjectMeta{ResourceVersion: "7"}, Status: there}
-				operations, err := json.Marshal(statusPatch(c, &should))
-				require.NoError(t, err)
-				patch, err := evanphx.DecodePatch(operations)
-				require.NoError(t, err)
 				stored, err := json.Marshal(c)
 				require.NoError(t, err)
-				if before == "nothing" {
-					stored = []byte(`{"metadata": {"resourceVersion": "7"}}`) // as it is created
+				switch before {
+				case "nothing": // as it is created
+					stored = []byte(`{"metadata": {"resourceVersion": "7"}}`)
+				case "unknown":
+					stored = []byte(`{"metadata": {"resourceVersion": "7"}, "status": {"acme": "mine"}}`)
 				}
-				patched, err := patch.Apply(stored)
+				patch, err := statusPatch(c, &should)
 				require.NoError(t, err)
+				patched := patchedBy(t, patch, c, stored)
+				require.Equal(t, before == "unknown", bytes.Contains(patched, []byte(`"acme":"mine"`)))
 				var got v1alpha1.Connector
 				require.NoError(t, json.Unmarshal(patched, &got))
 
+				require.Equal(t, "7", got.ResourceVersion)
 				require.Equal(t, there.Consumers, got.Status.Consumers)
 				require.Equal(t, meta.FindStatusCondition(there.Conditions, "Reviewed"), meta.FindStatusCondition(got.Status.Conditions, "Reviewed"))
 				meta.RemoveStatusCondition(&got.Status.Conditions, "Reviewed")
