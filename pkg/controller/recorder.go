@@ -47,7 +47,7 @@ var errTooManyEvents = errors.New("too many events wait to be written")
 // pipelines wait for is the status, which no event should hold up.
 //
 // The recorder of client-go remembers each event for some minutes, which takes 15 MB
-// when ten thousand Connectors become ready, and of a burst writes only the first
+// when ten thousand Connectors become ready, and of a burst may write only the first
 // thousand.
 type recorder struct {
 	client   client.Client

@@ -141,8 +141,8 @@ func (r *reconciler) writeStatus(ctx context.Context, c *v1alpha1.Connector, sta
 }
 
 // statusPatch is what makes the status there say what it should. What other writers own
-// of it stays. Applying a status on the server's side costs the API server half as much
-// again.
+// of it stays. Applying a status on the server's side costs the API server a quarter
+// more.
 //
 // It is for the version that was looked at and fails if there is a newer one, mostly
 // with a conflict, so that a status never speaks of a generation that the API server
