@@ -41,7 +41,7 @@ const (
 )
 
 // errTooManyEvents: the API server takes events more slowly than they happen.
-var errTooManyEvents = errors.New("too many events wait to be written")
+var errTooManyEvents = errors.New("too many events wait to be written; see why the API server is slow to create events")
 
 // recorder writes events, one after the other and beside the looks: what people and
 // pipelines wait for is the status, which no event should hold up.
